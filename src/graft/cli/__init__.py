@@ -1,0 +1,1 @@
+"""The command line: input and output around the stages, and no logic of its own."""

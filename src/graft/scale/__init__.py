@@ -1,0 +1,1 @@
+"""What carries a stage over its shards; the stage does not know which."""

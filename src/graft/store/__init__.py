@@ -1,0 +1,1 @@
+"""Where records rest between stages: each file whole or not at all."""
