@@ -1,0 +1,211 @@
+"""A run's folder: the resolved recipe, one folder per stage, and what each stage came to.
+
+    recipe.json              the settings the run was begun with
+    STAGE/...                what the stage made
+    STAGE/log.jsonl          how it went, line by line; the only place for times
+    STAGE/manifest.json      written last: the summary, and the SHA-256 of what the stage made
+
+Two equal runs have equal files, but for the diaries `log.jsonl` and `seconds.json`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from graft.errors import StoreError
+from graft.store.whole import PARTIAL, remove_partial, write_json, write_text, writing
+
+__all__ = ["DIARIES", "Run", "write_json", "write_text"]
+
+DIARIES = ("log.jsonl", "seconds.json")
+"""Files that may differ between two equal runs; a manifest leaves them out."""
+
+_MANIFEST = "manifest.json"
+_RECIPE = "recipe.json"
+
+
+class Run:
+    """One run, held by one process at a time: `with Run.open(folder, recipe) as run: ...`."""
+
+    def __init__(self, root: Path, lock: int) -> None:
+        self.root = root
+        self._lock = lock
+
+    @classmethod
+    def open(cls, root: Path, recipe: Mapping[str, object]) -> "Run":
+        """Begin the run in `root`, or continue it if it was begun with the same recipe.
+
+        Raises:
+            StoreError: another process holds the run; it was begun with another recipe; or
+                the folder holds something else.
+        """
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+        run = cls(root, _lock(root))
+        try:
+            _begin_or_continue(root, recipe)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def close(self) -> None:
+        """Let other processes have the run. Closing twice does nothing."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def folder(self, stage: str) -> Path:
+        """The folder of `stage`, made where it is missing."""
+        folder = self.root / stage
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def finish(
+        self, stage: str, summary: Mapping[str, object], after: Sequence[str] = ()
+    ) -> None:
+        """Declare `stage` finished: everything it made is on disk, and `summary` says what.
+
+        `after` names the stages whose output it read; their manifests become its lineage.
+        """
+        folder = self.folder(stage)
+        remove_partial(folder)
+        manifest = {
+            "stage": stage,
+            "summary": dict(summary),
+            "after": {name: _digest(self.root / name / _MANIFEST) for name in after},
+            "files": {str(path.relative_to(folder)): _digest(path) for path in _made(folder)},
+        }
+        write_json(folder / _MANIFEST, manifest)
+
+    def finished(self, stage: str) -> dict[str, object] | None:
+        """The summary of `stage` if it is finished, else None.
+
+        Raises:
+            StoreError: what the stage made, or what it was made from, has changed since.
+        """
+        path = self.root / stage / _MANIFEST
+        if not path.exists():
+            return None
+        manifest = _read(path)
+        files = cast("dict[str, str]", manifest["files"])
+        for name, digest in files.items():
+            _check(path.parent / name, digest, remedy=path.parent)
+        for name, digest in cast("dict[str, str]", manifest["after"]).items():
+            _check(self.root / name / _MANIFEST, digest, remedy=path.parent)
+        return cast("dict[str, object]", manifest["summary"])
+
+    def log(self, stage: str, line: Mapping[str, object]) -> None:
+        """Append one line to the diary of `stage`."""
+        path = self.folder(stage) / "log.jsonl"
+        written = json.dumps(dict(line), ensure_ascii=False) + "\n"
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(written)
+
+
+def _lock(root: Path) -> int:
+    """An exclusive hold on `root`, which ends with its descriptor or its process."""
+    path = root / ".lock"
+    with writing(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"{root}: another process is working on this run; wait for it, or choose another"
+            " --out"
+        ) from error
+    return descriptor
+
+
+def _begin_or_continue(root: Path, recipe: Mapping[str, object]) -> None:
+    path = root / _RECIPE
+    wanted = cast("dict[str, object]", json.loads(json.dumps(dict(recipe))))
+    if path.exists():
+        _refuse_differing(root, _read(path), wanted)
+        return
+    strangers = sorted(other.name for other in root.iterdir() if not other.name.startswith("."))
+    if strangers:
+        raise StoreError(
+            f"{root}: holds other files ({', '.join(strangers[:3])}) and no run; choose"
+            " another --out"
+        )
+    remove_partial(root)
+    write_json(path, wanted)
+
+
+def _refuse_differing(
+    root: Path, begun: Mapping[str, object], wanted: Mapping[str, object]
+) -> None:
+    """Raise if the run was begun with other settings; names the first three."""
+    before, now = dict(_flat(begun)), dict(_flat(wanted))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [f"{name} was {_told(before, name)}, is {_told(now, name)}" for name in names[:3]]
+    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
+    if names:
+        raise StoreError(
+            f"{root}: was begun with other settings: {'; '.join(told)}{more}; take the same"
+            " settings, or choose another --out"
+        )
+
+
+def _told(settings: Mapping[str, object], name: str) -> str:
+    return json.dumps(settings[name], ensure_ascii=False) if name in settings else "not set"
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error}); delete {path.parent} and run the same command"
+            " again"
+        ) from error
+    return cast("dict[str, object]", value)
+
+
+def _made(folder: Path) -> Iterator[Path]:
+    """What a manifest vouches for, in the order of names."""
+    for path in sorted(folder.rglob("*")):
+        aside = path.name in DIARIES or path.name.endswith(PARTIAL)
+        if path.is_file() and not aside and path != folder / _MANIFEST:
+            yield path
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file whose bytes are forced to disk."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _check(path: Path, digest: str, remedy: Path) -> None:
+    if not path.exists() or _digest(path) != digest:
+        state = "has changed" if path.exists() else "is missing"
+        raise StoreError(
+            f"{path}: {state} since its stage was finished; delete {remedy} and run the same"
+            " command again, which makes it anew"
+        )
