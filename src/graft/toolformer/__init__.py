@@ -1,0 +1,1 @@
+"""Teaching a language model to use tools, from text that it annotates itself."""
