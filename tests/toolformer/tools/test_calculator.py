@@ -77,9 +77,9 @@ def test_a_text_without_is_not_seen(text: str) -> None:
 
 
 def test_one_in_a_hundred_texts_with_three_unrelated_numbers_is_seen() -> None:
-    texts = [f"Story {number}: eleven 11, 29 and 57." for number in range(10_100, 13_100)]
+    texts = [f"Story {number}: eleven 11, 29 and 57." for number in range(10_100, 12_100)]
     seen = [text for text in texts if tool.sees(text, ANYTIME)]
-    assert 15 <= len(seen) <= 45
+    assert 8 <= len(seen) <= 32
     assert seen == [text for text in texts if tool.sees(text, ANYTIME)]
 
 
@@ -174,6 +174,6 @@ def test_what_the_rules_propose_is_writable_and_stands_before_a_number(text: str
 
 
 def test_a_page_of_hundreds_of_numbers_is_looked_through() -> None:
-    page = " ".join(str(number * 7919 % 99991 + 0.13) for number in range(500))
+    page = " ".join(str(number * 7919 % 99991 + 0.13) for number in range(300))
     tool.sees(page, ANYTIME)
     assert len({at for at, _call in tool.rules(page, ANYTIME)}) <= 20

@@ -170,21 +170,20 @@ def _arguments(text: str, mentions: Sequence[Mention], index: int) -> Iterator[s
         for mention in mentions[max(0, index - OPERANDS_BEFORE) : index]
         if result.word - mention.word <= WINDOW_WORDS
     ]
-    found: dict[str, str] = {}
-    for argument, near_miss in _calculations(before, result):
-        found.setdefault(argument, near_miss)
-        if len(found) == CALLS_BY_PAIRS:
-            break
-    yield from found
-    yield from itertools.islice(found.values(), 1)
+    found = list(itertools.islice(_calculations(before, result), CALLS_BY_PAIRS))
+    yield from (argument for argument, _near_miss in found)
+    yield from (near_miss for _argument, near_miss in found[:1])
 
 
 def _calculations(before: Sequence[Mention], result: Mention) -> Iterator[tuple[str, str]]:
     """Operations on two of `before` that give `result`, nearest first, with a near miss."""
+    seen: set[tuple[str, frozenset[Fraction]]] = set()
     for right, left in itertools.combinations(reversed(before), 2):
         for symbol, first, second in _orders(left, right):
-            if not _gives(symbol, first, second, result):
+            same = (symbol, frozenset({left.value, right.value}))
+            if same in seen or not _gives(symbol, first, second, result):
                 continue
+            seen.add(same)
             share = " * 100" if result.is_share else ""
             yield (
                 f"{first.written} {symbol} {second.written}{share}",
