@@ -23,7 +23,8 @@ setup: $(STAMP) ## the virtual environment with the locked versions
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "graft needs Python 3.11 or newer, and found none"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "Installing the locked versions into $(VENV): about two minutes, this once"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: export OMP_NUM_THREADS ?= 2
