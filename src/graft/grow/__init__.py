@@ -1,0 +1,1 @@
+"""How the embedded models were grown: what they read, and the recipe that made them."""

@@ -1,0 +1,196 @@
+"""Write candidate calls into plain text: propose where and what, and let the tools answer.
+
+Schick et al. 2023, Section 2, "Sampling API Calls" and "Executing API Calls".
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from graft.errors import ToolError
+from graft.models.language import Branch, LanguageModel
+from graft.toolformer.call import CLOSE, OPEN, Call, parse_asked
+from graft.toolformer.dataset import Annotated, Candidate, Text, generator
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.prompt import render_input, render_prompt
+from graft.toolformer.tools.tool import Tool
+
+Proposed = tuple[int, Call, float]
+"""A token position, an unanswered call, and p(<API>) there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How calls of one tool are sampled; the defaults are the paper's (Appendix A)."""
+
+    threshold: float = 0.05  # tau_s
+    positions: int = 5  # k
+    samples: int = 5  # m
+    temperature: float = 1.0  # not said in the paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateConfig:
+    """Settings of `annotate`."""
+
+    proposer: Literal["model", "rules"] = "model"
+    sampling: Sampling = field(default_factory=Sampling)
+    tools: Mapping[str, Sampling] = field(
+        default_factory=lambda: {
+            "Calculator": Sampling(threshold=0.0, positions=20, samples=10)
+        }
+    )
+    call_tokens: int = 40  # the longest call, not said in the paper
+    batch_tokens: int = 4096
+    seed: int = 0
+
+    def of(self, tool: Tool) -> Sampling:
+        """The sampling of one tool."""
+        return self.tools.get(tool.name, self.sampling)
+
+
+def annotate(
+    texts: Iterable[Text],
+    model: LanguageModel,
+    tools: Mapping[str, Tool],
+    settings: AnnotateConfig,
+    executor: Executor | None = None,
+) -> Iterator[Annotated]:
+    """Each text, in order, with the calls that its tools could answer.
+
+    The random draws of a text depend on the seed, its id, the tool and the position alone.
+    """
+    executor, batch = executor or Executor(), list(texts)
+    found: list[list[Candidate]] = [[] for _ in batch]
+    counts = [Counter[str](texts=1) for _ in batch]
+    for tool in tools.values():
+        seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
+        propose = _propose_by_model if settings.proposer == "model" else _propose_by_rules
+        for k, proposed in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
+            counts[k][f"{tool.name}.seen"] += 1
+            found[k] += _execute(proposed, batch[k], tool, executor, counts[k])
+    for text, candidates, count in zip(batch, found, counts, strict=True):
+        yield Annotated(text, tuple(candidates), count)
+
+
+def select_positions(probability_N: np.ndarray, sampling: Sampling) -> list[int]:
+    """I = {i : p_i > tau_s}, the k likeliest where there are more, in the order of the text."""
+    over = np.flatnonzero(probability_N > sampling.threshold)
+    likeliest = over[np.argsort(-probability_N[over], kind="stable")][: sampling.positions]
+    return sorted(int(i) for i in likeliest)
+
+
+def _propose_by_rules(
+    texts: Sequence[tuple[int, Text]],
+    model: LanguageModel,
+    tool: Tool,
+    _settings: AnnotateConfig,
+    counts: Sequence[Counter[str]],
+) -> Iterator[tuple[int, list[Proposed]]]:
+    for k, text in texts:
+        proposals = tool.rules(text.text, text.context)
+        counts[k][f"{tool.name}.proposed"] += len(proposals)
+        yield k, [(model.token_at(text.text, at), call, 1.0) for at, call in proposals]
+
+
+def _propose_by_model(
+    texts: Sequence[tuple[int, Text]],
+    model: LanguageModel,
+    tool: Tool,
+    settings: AnnotateConfig,
+    counts: Sequence[Counter[str]],
+) -> Iterator[tuple[int, list[Proposed]]]:
+    prompt = model.encode(render_prompt(tool.prompt))
+    room = model.context - len(prompt) - settings.call_tokens - 2
+    rows: list[tuple[int, list[int], list[int]]] = []
+    for k, text in texts:
+        asked, tokens = model.encode_after(render_input(text.text)), model.encode(text.text)
+        if not tokens or len(asked) + len(tokens) > room:
+            counts[k][f"{tool.name}.empty" if not tokens else f"{tool.name}.too_long"] += 1
+        else:
+            rows.append((k, asked, tokens))
+    rows.sort(key=lambda row: (len(row[1]) + len(row[2]), row[0]))
+    for batch in _batches(rows, len(prompt), settings.batch_tokens):
+        reading = model.read(prompt, [asked for _, asked, _ in batch], [t for _, _, t in batch])
+        sampling, marker = settings.of(tool), model.encode_after(OPEN)
+        probabilities = reading.probabilities(marker, sampling.threshold)
+        branches = [
+            Branch(b, i, _draws(settings, by_index[k], tool, i))
+            for by_index in [dict(texts)]
+            for b, (k, _, _) in enumerate(batch)
+            for i in select_positions(probabilities[b], sampling)
+        ]
+        stop = model.tokens_with(CLOSE) | model.tokens_with("\n")
+        samples = reading.sample(marker, branches, stop, sampling.temperature)
+        proposed: list[list[Proposed]] = [[] for _ in batch]
+        for branch, drawn in zip(branches, samples, strict=True):
+            count = counts[batch[branch.text][0]]
+            count[f"{tool.name}.positions"] += 1
+            likelihood = float(probabilities[branch.text][branch.position])
+            for call in _distinct(drawn, model, tool, count):
+                proposed[branch.text].append((branch.position, call, likelihood))
+        yield from ((k, calls) for (k, _, _), calls in zip(batch, proposed, strict=True))
+
+
+def _draws(settings: AnnotateConfig, text: Text, tool: Tool, position: int) -> np.ndarray:
+    rng = generator(settings.seed, "annotate", text.id, tool.name, position)
+    return rng.random((settings.of(tool).samples, settings.call_tokens))
+
+
+def _batches(
+    rows: Sequence[tuple[int, list[int], list[int]]], prompt: int, budget: int
+) -> Iterator[list[tuple[int, list[int], list[int]]]]:
+    """Rows of like length; a row also costs the memory of its copy of the prompt."""
+    batch: list[tuple[int, list[int], list[int]]] = []
+    for row in rows:
+        cost = len(row[1]) + len(row[2]) + prompt // 4
+        if batch and (len(batch) + 1) * cost > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _distinct(
+    samples: Sequence[Sequence[int]], model: LanguageModel, tool: Tool, count: Counter[str]
+) -> list[Call]:
+    """The different calls of `tool` among samples; a sample that never closes is dropped."""
+    calls: dict[Call, None] = {}
+    for sample in samples:
+        count[f"{tool.name}.proposed"] += 1
+        written = model.decode(sample)
+        call = parse_asked(written.partition(CLOSE)[0].partition(" ->")[0])
+        if CLOSE not in written:
+            count[f"{tool.name}.unclosed"] += 1
+        elif call is None or call.tool != tool.name or call.quoted != tool.quoted:
+            count[f"{tool.name}.malformed"] += 1
+        elif call in calls:
+            count[f"{tool.name}.repeated"] += 1
+        else:
+            calls[call] = None
+    return list(calls)
+
+
+def _execute(
+    proposed: Iterable[Proposed],
+    text: Text,
+    tool: Tool,
+    executor: Executor,
+    count: Counter[str],
+) -> Iterator[Candidate]:
+    """The proposals that the tool can answer."""
+    for position, call, likelihood in proposed:
+        try:
+            result = executor.answer(tool, call.argument, text.context)
+        except ToolError:
+            count[f"{tool.name}.unanswered"] += 1
+            continue
+        except Exception as bug:
+            bug.add_note(f"in text {text.id}")
+            raise
+        count[f"{tool.name}.candidates"] += 1
+        yield Candidate(position, call.answered(result), likelihood)

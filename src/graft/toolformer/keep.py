@@ -1,0 +1,203 @@
+"""Keep the calls whose result helps to predict what follows, and merge them into their texts.
+
+Schick et al. 2023, Section 2, "Filtering API Calls". Scoring and choosing are two steps: the
+raw losses are stored, so that the threshold can be swept afterwards without the model.
+
+Legend: T tokens from the position on.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from graft.models.language import LanguageModel, Passage
+from graft.toolformer.call import Call, render
+from graft.toolformer.dataset import Annotated, Candidate, Losses, Merged, Scored, splice
+
+REACH = 5
+"""Tokens over which the weights fall to zero (Section 4.1: w~_t = max(0, 1 - 0.2 t))."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepConfig:
+    """Settings of `keep`."""
+
+    threshold: float = 1.0  # tau_f
+    tools: Mapping[str, float] = field(default_factory=lambda: {"Calculator": 0.5})
+    separator: str = "\n"  # between the call and the text; open in the paper
+    empty_keeps_arrow: bool = True  # e(c, empty) as `[C(x) ->]`, not `[C(x)]`; open as well
+    cap: int = 25_000  # examples per tool
+    calls_per_text: int = 100
+
+    def of(self, tool: str) -> float:
+        """The threshold of one tool, in nats."""
+        return self.tools.get(tool, self.threshold)
+
+
+def decaying_weights(count: int) -> np.ndarray:
+    """The first `count` weights: they fall linearly to zero after five tokens and sum to one.
+
+    Section 2: w_t = w~_t / sum_s w~_s, here over the tokens that are there, so that a text's
+    last tokens are weighted to one as well.
+    """
+    raw_T = np.maximum(0.0, 1.0 - np.arange(count) / REACH)
+    return raw_T / raw_T.sum()
+
+
+def weighted_loss(logprob_T: np.ndarray) -> float:
+    """L_i: the weighted negative log-likelihood of the tokens from position i on, in nats."""
+    return float(-(decaying_weights(len(logprob_T)) * logprob_T).sum())
+
+
+def score(
+    annotated: Iterable[Annotated], model: LanguageModel, settings: KeepConfig
+) -> Iterator[Scored]:
+    """Each text, in order, its candidates with their losses.
+
+    One pass over a text without calls serves all its candidates; each distinct call is scored
+    once with its result and once without. A call after the last token has nothing to help and
+    is left out, and so is one that does not fit the context together with its text.
+    """
+    rows = list(annotated)
+    texts = [model.encode(row.text.text) for row in rows]
+    passages: dict[tuple[int, int, str], Passage] = {}
+    for k, (row, tokens) in enumerate(zip(rows, texts, strict=True)):
+        here = [c for c in row.candidates if _fits(model, c, tokens, settings)]
+        if here:
+            wanted = sorted({i for c in here for i in _window(c.position, len(tokens))})
+            passages[k, -1, ""] = Passage(tokens[: wanted[-1] + 1], wanted)
+        for candidate in here:
+            for prefix in _prefixes(candidate.call, settings):
+                key = (k, candidate.position, prefix)
+                passages[key] = _behind(model, prefix, tokens, candidate.position)
+    logprobs = dict(zip(passages, model.score(list(passages.values())), strict=True))
+    for k, row in enumerate(rows):
+        yield Scored(row.text, tuple(_scored(k, row, passages, logprobs, settings)))
+
+
+def _scored(
+    k: int,
+    row: Annotated,
+    passages: Mapping[tuple[int, int, str], Passage],
+    logprobs: Mapping[tuple[int, int, str], np.ndarray],
+    settings: KeepConfig,
+) -> Iterator[tuple[Candidate, Losses]]:
+    for candidate in row.candidates:
+        answered, empty = _prefixes(candidate.call, settings)
+        if (k, candidate.position, answered) not in passages:
+            continue
+        plain = passages[k, -1, ""]
+        at = list(plain.wanted).index(candidate.position)
+        with_result = weighted_loss(logprobs[k, candidate.position, answered])
+        without_result = weighted_loss(logprobs[k, candidate.position, empty])
+        length = len(logprobs[k, candidate.position, answered])
+        without_call = weighted_loss(logprobs[k, -1, ""][at : at + length])
+        yield candidate, Losses(with_result, without_result, without_call)
+
+
+def _window(position: int, length: int) -> range:
+    return range(position, min(position + REACH, length))
+
+
+def _prefixes(call: Call, settings: KeepConfig) -> tuple[str, str]:
+    """e(c, r) and e(c, empty) as they stand in front of the text (footnote 3)."""
+    empty = replace(call, result="" if settings.empty_keeps_arrow else None)
+    return render(call) + settings.separator, render(empty) + settings.separator
+
+
+def _behind(model: LanguageModel, prefix: str, tokens: Sequence[int], position: int) -> Passage:
+    head, window = model.encode(prefix), _window(position, len(tokens))
+    wanted = [len(head) + i for i in window]
+    return Passage([*head, *tokens[: window.stop]], wanted)
+
+
+def _fits(
+    model: LanguageModel, candidate: Candidate, tokens: Sequence[int], settings: KeepConfig
+) -> bool:
+    if candidate.position >= len(tokens):
+        return False
+    prefix = model.encode(_prefixes(candidate.call, settings)[0])
+    stop = _window(candidate.position, len(tokens)).stop
+    return len(prefix) + stop + 1 <= model.context
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was chosen: the calls of each text by their positions, and why not the others."""
+
+    calls: Mapping[str, tuple[tuple[Candidate, Losses], ...]]
+    reasons: Mapping[str, Counter[str]]
+    """Per tool: `kept`, `unhelpful`, `repeated` in its text, `place taken`, `over the cap`."""
+
+
+def choose(scored: Iterable[Scored], settings: KeepConfig) -> Kept:
+    """The calls with L- - L+ >= tau_f, the best one per place, at most `cap` texts per tool.
+
+    Nothing of the model is needed, so a threshold is swept by choosing again. Texts that
+    stand in the corpus twice are chosen from once.
+    """
+    chosen: dict[str, list[tuple[Candidate, Losses]]] = {}
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    known: set[str] = set()
+    for row in scored:
+        if row.text.text in known:
+            for candidate, _ in row.candidates:
+                reasons[candidate.call.tool]["text repeated"] += 1
+            continue
+        known.add(row.text.text)
+        if calls := _choose_in(row, settings, reasons):
+            chosen[row.text.id] = calls
+    _cap(chosen, settings.cap, reasons)
+    return Kept({text: tuple(calls) for text, calls in chosen.items() if calls}, dict(reasons))
+
+
+def _choose_in(
+    row: Scored, settings: KeepConfig, reasons: Mapping[str, Counter[str]]
+) -> list[tuple[Candidate, Losses]]:
+    calls: list[tuple[Candidate, Losses]] = []
+    best_first = sorted(row.candidates, key=lambda pair: (-pair[1].gain, pair[0].position))
+    for candidate, losses in best_first:
+        tool = candidate.call.tool
+        if losses.gain < settings.of(tool):
+            reasons[tool]["unhelpful"] += 1
+        elif any(candidate.call == other.call for other, _ in calls):
+            reasons[tool]["repeated"] += 1
+        elif any(candidate.position == other.position for other, _ in calls):
+            reasons[tool]["place taken"] += 1
+        elif len(calls) >= settings.calls_per_text:
+            reasons[tool]["enough in its text"] += 1
+        else:
+            calls.append((candidate, losses))
+    return sorted(calls, key=lambda pair: pair[0].position)
+
+
+def _cap(
+    chosen: dict[str, list[tuple[Candidate, Losses]]],
+    cap: int,
+    reasons: Mapping[str, Counter[str]],
+) -> None:
+    """Drop the least helpful calls of each tool that has more than `cap` of them."""
+    by_tool: dict[str, list[tuple[float, str, int]]] = defaultdict(list)
+    for text, calls in chosen.items():
+        for candidate, losses in calls:
+            by_tool[candidate.call.tool].append((-losses.gain, text, candidate.position))
+    for tool, ranked in by_tool.items():
+        over = {(text, position) for _, text, position in sorted(ranked)[cap:]}
+        reasons[tool]["kept"] += len(ranked) - len(over)
+        if over:
+            reasons[tool]["over the cap"] += len(over)
+            for text, calls in chosen.items():
+                calls[:] = [pair for pair in calls if (text, pair[0].position) not in over]
+
+
+def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterator[Merged]:
+    """x* of each text with a kept call: its calls spliced in, token-exact (Section 2)."""
+    for row in scored:
+        calls = kept.calls.get(row.text.id)
+        if calls:
+            plain = model.encode(row.text.text)
+            tokens = splice(model, plain, [(c.position, c.call) for c, _ in calls])
+            called = tuple(c.call for c, _ in calls)
+            yield Merged(row.text, tuple(tokens), tuple(plain), called)
