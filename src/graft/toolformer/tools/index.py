@@ -28,12 +28,9 @@ COMMON_AT_LEAST = 1000
 
 _WORD = re.compile(r"\w+")
 FUNCTION_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """a an and are as at be been by did do does for from had has have he her his how i in
-        into is it its of on or she that the their them they this to was we were what when
-        where which who whom whose why will with you""",
-    )
+    "a an and are as at be been by did do does for from had has have he her his how i in into "
+    "is it its of on or she that the their them they this to was we were what when where which "
+    "who whom whose why will with you".split()
 )
 _SCHEMA = """
 CREATE TABLE meta (fingerprint TEXT NOT NULL, passages INTEGER NOT NULL);

@@ -49,7 +49,7 @@ PROMPT = Prompt(
 
 _CAPITALISED = r"[^\W\d_a-z][\w'\u2019-]*"
 _TELLING = re.compile(
-    rf"\b(?P<name>{_CAPITALISED}(?: (?:(?:of|the|de|la|van|von) ){{0,2}}{_CAPITALISED})*)"
+    rf"\b(?P<name>{_CAPITALISED}(?: (?:(?:of the|of|de la|de|van|von) )?{_CAPITALISED})*)"
     r"|(?<![\w.,])(?P<number>[0-9]+(?:[.,][0-9]+)*)(?!\w)"
 )
 _SENTENCE_STARTS = re.compile(r"(?:^|[.!?:\n])\s*$")
@@ -95,14 +95,24 @@ def search_tool(index: Path, *, passages: int = 1, snippet_words: int = 25) -> T
 
 
 def snippet(passage: Passage, query: str, longest: int) -> str:
-    """`Title > text`: of the sentence with most words of the query, the stretch with most."""
-    wanted = set(read_terms(query))
-    sentence = max(sentences(passage.text), key=lambda one: len(wanted & {*read_terms(one)}))
-    words = sentence.split()
-    hits = [not wanted.isdisjoint(read_terms(word)) for word in words]
-    starts = range(max(1, len(words) - longest + 1))
-    start = max(starts, key=lambda start: sum(hits[start : start + longest]))
-    return f"{passage.title} > {' '.join(words[start : start + longest])}"
+    """`Title > text`: the stretch of the best sentence with most words of the query.
+
+    Words that the title says already count less: of Mara Lind's passages, the query
+    `Mara Lind born` wants the sentence with `born`.
+    """
+    terms = set(read_terms(query))
+    telling = terms - {*read_terms(passage.title)} - FUNCTION_WORDS
+
+    def hits(text: str) -> tuple[int, int]:
+        words = {*read_terms(text)}
+        return len(telling & words), len(terms & words)
+
+    words = max(sentences(passage.text), key=hits).split()
+    stretches = [
+        " ".join(words[start : start + longest])
+        for start in range(max(1, len(words) - longest + 1))
+    ]
+    return f"{passage.title} > {max(stretches, key=hits)}"
 
 
 def sees(text: str, _context: Context) -> bool:
