@@ -55,7 +55,7 @@ calls = st.builds(buildable, tools, lines, st.none() | lines, quoted=st.booleans
 
 
 @given(calls)
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_a_rendered_call_parses_back_to_itself(call: Call) -> None:
     assert parse(f"The sum is {render(call)} 81.") == call
 

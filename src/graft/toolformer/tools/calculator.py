@@ -28,13 +28,13 @@ MAX_POSITIONS = 20
 """Numbers of one text in front of which the rules propose (k, Appendix A)."""
 
 PROMPT = Prompt(
-    "Your task is to add calls of a calculator to a text. A call gives the result of a "
-    "calculation and helps to write the number that follows. Write a call as "
-    '"[Calculator(expression)]", where "expression" is what is to be computed.',
+    "Your task is to add calls of a calculator to a text. A call gives a result and helps to "
+    'write the number that follows. Write a call as "[Calculator(expression)]", where '
+    '"expression" is what to compute.',
     (
         Demonstration(
-            "A box holds 12 pencils, so 8 boxes hold 96 pencils.",
-            "A box holds 12 pencils, so 8 boxes hold [Calculator(8 * 12)] 96 pencils.",
+            "In 8 boxes of 12 pencils are 96 pencils.",
+            "In 8 boxes of 12 pencils are [Calculator(8 * 12)] 96 pencils.",
         ),
         Demonstration(
             "Of 250 seats 205 were sold, which is 82%.",
