@@ -37,8 +37,8 @@ PROMPT = Prompt(
             "In 8 boxes of 12 pencils are [Calculator(8 * 12)] 96 pencils.",
         ),
         Demonstration(
-            "Of 250 seats 205 were sold, which is 82%.",
-            "Of 250 seats 205 were sold, which is [Calculator(205 / 250 * 100)] 82%.",
+            "Of 250 seats 205 were sold: 82%.",
+            "Of 250 seats 205 were sold: [Calculator(205 / 250 * 100)] 82%.",
         ),
         Demonstration(
             "She paid $45 and $19, together $64.",
