@@ -1,10 +1,12 @@
 """What the language seedling reads: stories, results to be made use of, and call exercises.
 
-Three kinds of lesson, in shares that the recipe sets:
+Four kinds of lesson, in shares that the recipe sets:
 
 * *stories*: plain text of the little world, no call in it;
 * *notes*: an answered call, then a story that needs its result. Only the story is learnt, so
   the seedling learns to use a result that stands before a text, never to write a call;
+* *echoes*: words, names and numbers in no order, then the same again. Only the second time is
+  learnt. They are what makes a small model begin to copy early;
 * *exercises*: the form of the annotation prompt: an instruction, then pairs of a text and the
   same text with calls. The calls are well formed and drawn from the text, but half of them
   are useless: which call helps, the filter must find out later.
@@ -17,8 +19,8 @@ import numpy as np
 
 from graft.toolformer.call import Call, render
 from graft.toolformer.tools.prompt import render_input
-from graft.world.amounts import amount_story
-from graft.world.days import WEEKDAYS, MONTHS, day_name, day_story, draw_date, undated
+from graft.world.amounts import THINGS, amount_story
+from graft.world.days import day_name, day_story, draw_date, undated
 from graft.world.facts import ARTICLES, draw_fact, fact_story
 from graft.world.names import person, town
 from graft.world.plain import plain_story
@@ -34,6 +36,7 @@ class LessonConfig:
 
     notes: float = 0.45
     exercises: float = 0.2
+    echoes: float = 0.1
     whole_prompt: float = 0.3
     """Share of the exercises that begin with a tool's whole prompt."""
     useful: float = 0.6
@@ -63,7 +66,28 @@ def draw_lesson(
         return exercise(rng, prompts, config)
     if kind < config.exercises + config.notes:
         return note(rng)
+    if kind < config.exercises + config.notes + config.echoes:
+        return echo(rng)
     return [(draw_story(rng).text, True)]
+
+
+def echo(rng: np.random.Generator) -> list[Piece]:
+    """A handful of things in no order, and the same things again."""
+    things: list[str] = []
+    for _ in range(int(rng.integers(3, 9))):
+        match int(rng.integers(5)):
+            case 0:
+                things.append(str(int(10 ** rng.uniform(0.5, 4))))
+            case 1:
+                things.append(day_name(draw_date(rng, "read")))
+            case 2:
+                things.append(person(rng, "read"))
+            case 3:
+                things.append(town(rng, "read"))
+            case _:
+                things.append(pick(rng, THINGS))
+    line = " ".join(things)
+    return [(line + "\n", False), (line, True)]
 
 
 def note(rng: np.random.Generator) -> list[Piece]:

@@ -43,19 +43,30 @@ class SlotDecoder:
                 f"{self.model.name}: row {full[0]} is longer than its context of "
                 f"{self.model.context} tokens"
             )
-        if len(rows) * 2 > len(self.lengths):  # cheaper with idle rows than copying the others
-            everyone = list(range(len(self.lengths)))
-            given = dict(zip(rows, fed, strict=True))
-            return self._feed(everyone, [given.get(row, []) for row in everyone])[list(rows)]
-        return self._feed(list(rows), fed)
+        single = [k for k, new in enumerate(fed) if len(new) == 1]
+        longer = [k for k, new in enumerate(fed) if len(new) != 1]
+        results: dict[int, Tensor] = {}
+        for part in (single, longer):
+            if part:
+                logprob_BV = self._feed_some([rows[k] for k in part], [fed[k] for k in part])
+                results.update(zip(part, logprob_BV, strict=True))
+        return torch.stack([results[k] for k in range(len(rows))])
 
     def rewind(self, row: int, length: int) -> None:
-        """Forget all but the first `length` tokens of a row, the start token not counted."""
-        self.lengths[row] = min(self.lengths[row], length + len(self.model.start))
+        """Forget all but the first `length` tokens of a row, the start token not counted.
 
-    def clear(self, row: int) -> None:
-        """Forget a row."""
-        self.lengths[row] = 0
+        A row of length 0 is empty: its start token is fed again with what comes next.
+        """
+        kept = length + len(self.model.start) if length else 0
+        self.lengths[row] = min(self.lengths[row], kept)
+
+    def _feed_some(self, rows: list[int], fed: list[list[int]]) -> Float[Tensor, "B V"]:
+        """One pass; where most rows take part, idle ones are cheaper than a copy of the others."""
+        if len(rows) * 2 <= len(self.lengths):
+            return self._feed(rows, fed)
+        everyone = list(range(len(self.lengths)))
+        given = dict(zip(rows, fed, strict=True))
+        return self._feed(everyone, [given.get(row, []) for row in everyone])[rows]
 
     def _over(self, row: int, new: Ids) -> bool:
         return self.lengths[row] + len(new) > self.model.context

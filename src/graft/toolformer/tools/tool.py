@@ -1,0 +1,71 @@
+"""The tool contract: what every tool is, and nothing about any of them."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from graft.toolformer.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a tool may know besides its argument: the date of the text it is asked from."""
+
+    date: datetime.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One example of the annotation prompt: a text, and where which call stands in it.
+
+    `output` is `text` with calls written into it (Schick et al. 2023, Appendix A.2).
+    """
+
+    text: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is told to a model so that it proposes calls of one tool."""
+
+    instruction: str
+    demonstrations: tuple[Demonstration, ...] = ()
+
+
+def anywhere(_text: str, _context: Context) -> bool:
+    """The prefilter of a tool that may help any text."""
+    return True
+
+
+def no_calls(_text: str, _context: Context) -> list[tuple[int, Call]]:
+    """The rules of a tool that has none."""
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A named function from text to text, with what the stages need to know of it.
+
+    Args:
+        name: as it is written in a call, e.g. `Calculator`.
+        answer: the function; raises `ToolError` when it has no answer.
+        prompt: for proposals by the model.
+        sees: the document prefilter (Appendix A): may this text profit from the tool?
+        rules: proposals found in the text itself, as (character position, unanswered call);
+            the call belongs in front of the text from that position on.
+        quoted: whether its argument is written in quotes.
+        version: changes whenever the same argument may get another answer.
+        timeout_seconds: a call that takes longer counts as having no answer.
+        max_result_characters: a longer result is cut.
+    """
+
+    name: str
+    answer: Callable[[str, Context], str]
+    prompt: Prompt = field(default_factory=lambda: Prompt(""))
+    sees: Callable[[str, Context], bool] = anywhere
+    rules: Callable[[str, Context], list[tuple[int, Call]]] = no_calls
+    quoted: bool = False
+    version: str = "1"
+    timeout_seconds: float = 5.0
+    max_result_characters: int = 300
