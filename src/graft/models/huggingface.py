@@ -57,7 +57,7 @@ class HuggingFaceModel:
         self.start = [self.words.start]
         self._processed = 0
         self._prompts: OrderedDict[tuple[int, ...], Slots] = OrderedDict()
-        self._body, self._head = _halves(model)
+        self.body, self.head = _halves(model)
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +121,7 @@ class HuggingFaceModel:
     ) -> Float[Tensor, "B T D"]:
         """Hidden states of tokens placed in a cache; `real` of them are not padding."""
         self._processed += real
-        return self._body(
+        return self.body(
             input_ids=tokens_BT.to(self.device),
             position_ids=positions_BT.to(self.device),
             attention_mask=mask_B1TC.to(self.device),
@@ -132,7 +132,7 @@ class HuggingFaceModel:
     @torch.inference_mode()
     def logits(self, hidden_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
         """The output layer, in single precision."""
-        return self._head(hidden_ND).float().cpu()
+        return self.head(hidden_ND).float().cpu()
 
     @torch.inference_mode()
     def _score_batch(self, passages: Sequence[Passage]) -> list[np.ndarray]:
@@ -143,7 +143,7 @@ class HuggingFaceModel:
         ]
         self._processed += sum(map(len, rows))
         tokens_BT = pad(rows, max(map(len, rows))).to(self.device)
-        hidden_BTD = self._body(input_ids=tokens_BT, use_cache=False).last_hidden_state
+        hidden_BTD = self.body(input_ids=tokens_BT, use_cache=False).last_hidden_state
         row_N = torch.tensor([b for b, p in enumerate(passages) for _ in p.wanted])
         column_N = torch.tensor([offset + i - 1 for p in passages for i in p.wanted])
         token_N = torch.tensor([p.tokens[i] for p in passages for i in p.wanted])
@@ -154,7 +154,9 @@ class HuggingFaceModel:
             [
                 chosen_logprob(self.logits(hidden), token)
                 for hidden, token in zip(
-                    hidden_ND.split(_ROWS_OF_LOGITS), token_N.split(_ROWS_OF_LOGITS), strict=True
+                    hidden_ND.split(_ROWS_OF_LOGITS),
+                    token_N.split(_ROWS_OF_LOGITS),
+                    strict=True,
                 )
             ]
         ).numpy()
@@ -176,7 +178,9 @@ class HuggingFaceModel:
         return self._prompts[prompt]
 
 
-def load_model(name: str, *, device: str | None = None, dtype: str = "auto") -> HuggingFaceModel:
+def load_model(
+    name: str, *, device: str | None = None, dtype: str = "auto"
+) -> HuggingFaceModel:
     """A model by hub id, by folder, or `seedling`; safetensors only.
 
     Raises ModelError that names what is missing and the remedy.
