@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import DataError
@@ -39,6 +39,7 @@ def through_a_shard(tmp_path: Path, kind: Format, records: list) -> list:
     return [kind.from_row(row) for row in read_shard(path)]
 
 
+@settings(max_examples=25)  # each writes four files to disk
 @given(
     text=texts,
     found=st.lists(candidates, max_size=3),
