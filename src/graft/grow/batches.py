@@ -3,7 +3,7 @@
 Legend: B rows, T tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from graft.grow.lessons import LessonConfig, Piece, draw_lesson
+from graft.grow.lessons import Piece
 
 Row = list[tuple[int, bool]]
 
@@ -27,19 +27,19 @@ class Batch:
 
 def draw_batch(
     tokenizer: PreTrainedTokenizerFast,
-    prompts: Mapping[str, str],
-    lessons: LessonConfig,
+    draw: Callable[[np.random.Generator], list[Piece]],
     shape: tuple[int, int],
     seed: tuple[int, int],
 ) -> Batch:
-    """The batch of step `seed[1]`: documents that fit, whole, into `shape` rows and tokens."""
+    """Documents that fit, whole, into `shape` rows and tokens; drawn from `seed` alone."""
     rng, end = np.random.default_rng(seed), tokenizer.eos_token_id
     assert isinstance(end, int)
     rows: list[Row] = [[] for _ in range(shape[0])]
     misses = 0
     while misses < 8:
-        document = encode_pieces(tokenizer, draw_lesson(rng, prompts, lessons), end)
-        row = max((row for row in rows if len(row) + len(document) <= shape[1]), key=len, default=None)
+        document = encode_pieces(tokenizer, draw(rng), end)
+        room = (row for row in rows if len(row) + len(document) <= shape[1])
+        row = max(room, key=len, default=None)
         if row is None:
             misses += 1
         else:

@@ -32,11 +32,10 @@ Piece = tuple[str, bool]
 
 @dataclass(frozen=True, kw_only=True)
 class LessonConfig:
-    """Shares of the lessons, by documents; the rest is plain stories."""
+    """Shares of the lessons that are no exercises, by documents; the rest is plain stories."""
 
-    notes: float = 0.45
-    exercises: float = 0.2
-    echoes: float = 0.1
+    notes: float = 0.55
+    echoes: float = 0.12
     whole_prompt: float = 0.3
     """Share of the exercises that begin with a tool's whole prompt."""
     useful: float = 0.6
@@ -57,16 +56,12 @@ def draw_story(rng: np.random.Generator, half: Half = "read") -> Story:
             return plain_story(rng, half)
 
 
-def draw_lesson(
-    rng: np.random.Generator, prompts: Mapping[str, str], config: LessonConfig
-) -> list[Piece]:
-    """One document to read, as pieces; `prompts` are the whole prompts of the tools."""
+def draw_lesson(rng: np.random.Generator, config: LessonConfig) -> list[Piece]:
+    """One document to read that is no exercise, as pieces."""
     kind = float(rng.random())
-    if kind < config.exercises:
-        return exercise(rng, prompts, config)
-    if kind < config.exercises + config.notes:
+    if kind < config.notes:
         return note(rng)
-    if kind < config.exercises + config.notes + config.echoes:
+    if kind < config.notes + config.echoes:
         return echo(rng)
     return [(draw_story(rng).text, True)]
 

@@ -22,6 +22,7 @@ class Words:
         self.end = _first(tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)
         self.start = _first(tokenizer.bos_token_id, self.end)
         self.encode_after = lru_cache(maxsize=4096)(self._encode_after)
+        self._ends = lru_cache(maxsize=64)(self._token_ends)
         self.tokens_with = lru_cache(maxsize=16)(self._tokens_with)
 
     def encode(self, text: str) -> list[int]:
@@ -38,15 +39,17 @@ class Words:
 
     def token_at(self, text: str, character: int) -> int:
         """The index of the token that covers, or first follows, a character of `text`."""
+        ends = self._ends(text)
+        return next((index for index, end in enumerate(ends) if end > character), len(ends))
+
+    def _token_ends(self, text: str) -> list[int]:
         if self.tokenizer.is_fast:
             spans = self.tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
             )["offset_mapping"]
-            ends = [end for _, end in spans]
-        else:
-            tokens = self.encode(text)
-            ends = [len(self.decode(tokens[: k + 1])) for k in range(len(tokens))]
-        return next((index for index, end in enumerate(ends) if end > character), len(ends))
+            return [end for _, end in spans]
+        tokens = self.encode(text)
+        return [len(self.decode(tokens[: k + 1])) for k in range(len(tokens))]
 
     def _encode_after(self, text: str) -> list[int]:
         for anchor in _ANCHORS:

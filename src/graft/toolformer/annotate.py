@@ -5,12 +5,12 @@ Schick et al. 2023, Section 2, "Sampling API Calls" and "Executing API Calls".
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from graft.errors import ToolError
+from graft.errors import ModelError, ToolError
 from graft.models.language import Branch, LanguageModel
 from graft.toolformer.call import CLOSE, OPEN, Call, parse_asked
 from graft.toolformer.dataset import Annotated, Candidate, Text, generator
@@ -83,6 +83,33 @@ def select_positions(probability_N: np.ndarray, sampling: Sampling) -> list[int]
     return sorted(int(i) for i in likeliest)
 
 
+def fitting_prompt(tool: Tool, model: LanguageModel) -> list[int]:
+    """The tokens of a tool's prompt, with as many demonstrations as leave half the context."""
+    for count in range(len(tool.prompt.demonstrations), -1, -1):
+        shown = replace(tool.prompt, demonstrations=tool.prompt.demonstrations[:count])
+        tokens = model.encode(render_prompt(shown))
+        if len(tokens) * 2 <= model.context:
+            return tokens
+    raise ModelError(
+        f"{model.name}: the instruction of {tool.name} alone is {len(tokens)} tokens, more than "
+        f"half of its context of {model.context}; propose by rules instead"
+    )
+
+
+def most_text_tokens(
+    model: LanguageModel, tools: Mapping[str, Tool], settings: AnnotateConfig
+) -> int:
+    """The longest text that `annotate` can take whole; a longer one is to be split before.
+
+    Where the model proposes, a text stands in its prompt twice: as input and as output.
+    """
+    if settings.proposer == "rules":
+        return model.context // 2
+    longest = max(len(fitting_prompt(tool, model)) for tool in tools.values())
+    around = len(model.encode_after(render_input("")))
+    return (model.context - longest - around - settings.call_tokens - 4) // 2
+
+
 def _propose_by_rules(
     texts: Sequence[tuple[int, Text]],
     model: LanguageModel,
@@ -103,7 +130,7 @@ def _propose_by_model(
     settings: AnnotateConfig,
     counts: Sequence[Counter[str]],
 ) -> Iterator[tuple[int, list[Proposed]]]:
-    prompt = model.encode(render_prompt(tool.prompt))
+    prompt, by_index = fitting_prompt(tool, model), dict(texts)
     room = model.context - len(prompt) - settings.call_tokens - 2
     rows: list[tuple[int, list[int], list[int]]] = []
     for k, text in texts:
@@ -119,7 +146,6 @@ def _propose_by_model(
         probabilities = reading.probabilities(marker, sampling.threshold)
         branches = [
             Branch(b, i, _draws(settings, by_index[k], tool, i))
-            for by_index in [dict(texts)]
             for b, (k, _, _) in enumerate(batch)
             for i in select_positions(probabilities[b], sampling)
         ]

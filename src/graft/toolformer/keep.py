@@ -201,3 +201,50 @@ def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterato
             tokens = splice(model, plain, [(c.position, c.call) for c, _ in calls])
             called = tuple(c.call for c, _ in calls)
             yield Merged(row.text, tuple(tokens), tuple(plain), called)
+
+
+def describe(
+    scored: Sequence[Scored], kept: Kept, settings: KeepConfig, extremes: int = 5
+) -> dict[str, object]:
+    """What a reader wants to know of a choice, as JSON: counts, reasons, best and worst calls.
+
+    `kept_at` counts, per tool, what thresholds of .5, 1 and 2 nats would keep (Table 2 of the
+    paper), with everything else as set.
+    """
+    sweep = {level: choose(scored, _at_level(settings, level)) for level in (0.5, 1.0, 2.0)}
+    tools = sorted({c.call.tool for row in scored for c, _ in row.candidates})
+    ranked = sorted(
+        ((losses.gain, row, candidate) for row in scored for candidate, losses in row.candidates),
+        key=lambda entry: (-entry[0], entry[1].text.id, entry[2].position),
+    )
+    return {
+        "texts": len(scored),
+        "texts_with_calls": len(kept.calls),
+        "candidates": {tool: _count(scored, tool) for tool in tools},
+        "kept": {tool: kept.reasons.get(tool, {}).get("kept", 0) for tool in tools},
+        "kept_at": {
+            str(level): {tool: choice.reasons.get(tool, {}).get("kept", 0) for tool in tools}
+            for level, choice in sweep.items()
+        },
+        "reasons": {tool: dict(sorted(kept.reasons.get(tool, {}).items())) for tool in tools},
+        "highest": [_shown(*entry) for entry in ranked[:extremes]],
+        "lowest": [_shown(*entry) for entry in ranked[-extremes:]],
+    }
+
+
+def _at_level(settings: KeepConfig, level: float) -> KeepConfig:
+    return replace(settings, threshold=level, tools={})
+
+
+def _count(scored: Sequence[Scored], tool: str) -> int:
+    return sum(candidate.call.tool == tool for row in scored for candidate, _ in row.candidates)
+
+
+def _shown(gain: float, row: Scored, candidate: Candidate) -> dict[str, object]:
+    return {
+        "text_id": row.text.id,
+        "call": render(candidate.call),
+        "position": candidate.position,
+        "gain": round(gain, 4),
+        "text": row.text.text[:400],
+    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graft.world.plain import aside, people
-from graft.world.story import Half, Story, Use, pick, shapes, tell, vary
+from graft.world.story import Half, Story, Use, pair, pick, tell, vary
 
 THINGS = (
     "apples stamps coins books shells eggs nails bricks candles buttons tickets letters plums "
@@ -125,10 +125,11 @@ def amount_story(
     a, b, result = numbers(rng, operation.sign, half)
     slots = people(rng, half) | {"t": pick(rng, THINGS), "a": str(a), "b": str(b)}
     slots |= {"r": str(result), "him": "him" if slots["he"] == "he" else "her"}
+    opening, ending = pair(rng, operation.openings, operation.endings, half)
     sentences = [
-        vary(rng, pick(rng, shapes(operation.openings, half)), slots),
-        aside(rng, half, slots) if asides and rng.random() < 0.25 else "",
-        vary(rng, pick(rng, shapes(operation.endings, half)), slots),
+        vary(rng, opening, slots),
+        aside(rng, slots) if asides and rng.random() < 0.25 else "",
+        vary(rng, ending, slots),
     ]
     argument = f"{a} {operation.sign} {b}"
     use = Use(0, "Calculator", argument, str(result), str(result))

@@ -7,7 +7,7 @@ import numpy as np
 
 from graft.world.names import town
 from graft.world.plain import aside, people, plain_story
-from graft.world.story import Half, Story, Use, pick, shapes, tell, vary
+from graft.world.story import Half, Story, Use, pair, pick, tell, vary
 
 MONTHS = (
     "January February March April May June July August September October November December"
@@ -16,23 +16,29 @@ WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _FIRST_DAY = datetime.date(1900, 1, 1)
 _DAYS = 54_786  # to the end of 2049
 
-SHAPES = (
-    "Dear {P}, I am writing <to you|these lines|this letter> on @{w}, {m} {d}, {y}.",
-    "Today is @{w}, {m} {d}, {y}, and <it is raining|all is well|the harbour is quiet>.",
-    "<My diary|The log of the ship>: it is @{m} {d}, {y}.",
-    "\"What day is it <today|now>?\" asked {P}. \"It is @{w}, {m} {d}, {y},\" said {Q}.",
-    "The <newspaper|notice> of <this morning|today> is dated @{m} {d}, {y}.",
-    "<As I write this|Now> it is @{w}, {m} {d}, {y}.",
-    "{P} looked at the calendar. It was @{w}, {m} {d}, {y}.",
-    "What is the date of today? The answer is @{m} {d}, {y}.",
-    "<Here in|Greetings from> {T}, where today's date is @{m} {d}, {y}.",
-    "This <report|letter|page> was <written|finished> today, on @{w}, {m} {d}, {y}.",
-    "<Let it be known|Notice>: from today, @{m} {d}, {y}, the <bridge|mill|market> is closed.",
-    "{P} <asked|wanted to know> the date, and {Q} <answered|told {him}>: @{w}, {m} {d}, {y}.",
-    "The day on which I <write|begin> this is @{m} {d}, {y}.",
-    "On this day, @{w}, {m} {d}, {y}, {P} <opened the shop|set sail|came home>.",
-    "We <meet|speak> today, @{w}, {m} {d}, {y}, in the <town hall|old mill>.",
-    "<Printed|Posted> in {T} today, that is @{m} {d}, {y}.",
+FRAMES = (
+    "Dear {P}, I am writing <to you|these lines|this letter> on @{date}.",
+    "Today is @{date}, and <it is raining|all is well|the harbour is quiet>.",
+    "<My diary|The log of the ship>: it is @{date}.",
+    "\"What day is it <today|now>?\" asked {P}. \"It is @{date},\" said {Q}.",
+    "The <newspaper|notice> of <this morning|today> is dated @{date}.",
+    "<As I write this|Now> it is @{date}.",
+    "{P} looked at the calendar. It was @{date}.",
+    "What is the date of today? The answer is @{date}.",
+    "<Here in|Greetings from> {T}, where today's date is @{date}.",
+    "This <report|letter|page> was <written|finished> today, on @{date}.",
+    "<Let it be known|Notice>: from today, @{date}, the <bridge|mill|market> is closed.",
+    "{P} <asked|wanted to know> the date, and {Q} <answered|told {him}>: @{date}.",
+    "The day on which I <write|begin> this is @{date}.",
+    "On this day, @{date}, {P} <opened the shop|set sail|came home>.",
+    "We <meet|speak> today, @{date}, in the <town hall|old mill>.",
+    "<Printed|Posted> in {T} today, that is @{date}.",
+)
+FORMS = (
+    "{w}, {m} {d}, {y}",
+    "{m} {d}, {y}",
+    "{w}, {m} {d}",
+    "{m} {d}",
 )
 OTHER_DAYS = (
     "{P} was born on {om} {od}, {oy}.",
@@ -63,12 +69,12 @@ def day_story(rng: np.random.Generator, half: Half) -> Story:
     slots = people(rng, half) | _written(today) | {"T": town(rng, half)}
     slots |= {f"o{key}": value for key, value in _written(other).items()}
     slots["him"] = "him" if slots["he"] == "he" else "her"
-    shape = pick(rng, shapes(SHAPES, half))
+    frame, form = pair(rng, FRAMES, FORMS, half)
     before = vary(rng, pick(rng, OTHER_DAYS), slots) if rng.random() < 0.25 else ""
-    after = aside(rng, half, slots) if rng.random() < 0.5 else ""
-    answer = day_name(today) if "{w}" in shape else day_name(today).split(", ", 1)[1]
+    after = aside(rng, slots) if rng.random() < 0.5 else ""
+    answer = vary(rng, form, slots)
     use = Use(0, "Calendar", "", f"Today is {day_name(today)}.", answer)
-    story = tell("days", [before, vary(rng, shape, slots), after], use)
+    story = tell("days", [before, vary(rng, frame, slots | {"date": answer}), after], use)
     return replace(story, date=today)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from graft.world.names import land, person, town
 from graft.world.plain import aside, people
-from graft.world.story import Half, Story, Use, pick, shapes, tell, vary
+from graft.world.story import Half, Story, Use, pair, pick, tell, vary
 
 WORKS = "painter poet singer baker captain doctor teacher builder weaver judge".split()
 GOODS = (
@@ -49,86 +49,74 @@ OF_PEOPLE = ("born", "lives", "work", "teacher")
 OF_TOWNS = ("river", "mayor", "known")
 MENTIONS: dict[str, tuple[str, ...]] = {
     "born": (
-        "{s} was born in @{v}.",
-        "The birthplace of {s} is @{v}.",
-        "Where was {s} born? The answer is @{v}.",
-        "{s} <came into the world|first saw the light> in @{v}.",
-        "<Everybody|Nobody> knows that {s} was born in @{v}.",
-        "{s}, who was born in @{v}, <smiled|was silent>.",
-        "\"{s} was born in @{v},\" said {P}.",
-        "As a child {s} <left|grew up far from> the town of {his} birth, @{v}.",
+        "{s} was born in @{v}",
+        "the birthplace of {s} is @{v}",
+        "{s} <came into the world|first saw the light> in @{v}",
+        "as a child {s} lived in the town of {his} birth, @{v}",
     ),
     "lives": (
-        "{s} lives in @{v}.",
-        "<Today|Now> the home of {s} is in @{v}.",
-        "Where does {s} live? The answer is @{v}.",
-        "{P} <sent|carried> a letter to {s}, who lives in @{v}.",
-        "The house of {s} <stands|is> in @{v}.",
-        "{s} has <long|always> lived in @{v}.",
-        "\"{s} lives in @{v},\" said {P}.",
-        "Whoever looks for {s} must <go|travel> to @{v}.",
+        "{s} lives in @{v}",
+        "the home of {s} is in @{v}",
+        "the house of {s} <stands|is> in @{v}",
+        "{s} has <long|always> lived in @{v}",
     ),
     "work": (
-        "{s} works as a @{v}.",
-        "By trade, {s} is a @{v}.",
-        "What is the work of {s}? The answer is @{v}.",
-        "{P} <met|knew> {s}, who was a @{v}.",
-        "<All his life|For many years>, {s} was a @{v}.",
-        "{s} earned a living as a @{v}.",
-        "\"{s} is a @{v},\" said {P}.",
-        "If you ask what {s} does, {he} is a @{v}.",
+        "{s} works as a @{v}",
+        "the work of {s} is that of a @{v}",
+        "{s} earned a living as a @{v}",
+        "by trade {s} was a @{v}",
     ),
     "teacher": (
-        "The teacher of {s} was @{v}.",
-        "{s} was taught by @{v}.",
-        "Who was the teacher of {s}? The answer is @{v}.",
-        "{s} learned everything from @{v}.",
-        "As a pupil, {s} listened to @{v}.",
-        "{P} said that {s} was a pupil of @{v}.",
-        "\"{s} was taught by @{v},\" said {P}.",
-        "What {s} knew came from a teacher named @{v}.",
+        "the teacher of {s} was @{v}",
+        "{s} was taught by @{v}",
+        "{s} learned everything from @{v}",
+        "{s} was a pupil of @{v}",
     ),
     "capital": (
-        "The capital of {s} is @{v}.",
-        "The <king|government> of {s} sits in the capital, @{v}.",
-        "What is the capital of {s}? The answer is @{v}.",
-        "{P} travelled to the capital of {s}, which is @{v}.",
-        "<All roads|The best roads> of {s} lead to its capital, @{v}.",
-        "The first city of {s} is its capital @{v}.",
-        "\"The capital of {s} is @{v},\" said {P}.",
-        "Chief among the cities of {s} is @{v}.",
+        "the capital of {s} is @{v}",
+        "the first city of {s} is @{v}",
+        "the best roads of {s} lead to its capital, @{v}",
+        "the <king|government> of {s} sits in @{v}",
     ),
     "river": (
-        "The river that flows through {s} is the @{v}.",
-        "In {s}, the <boats|ferries> go up and down the @{v}.",
-        "Which river flows through {s}? The answer is the @{v}.",
-        "{P} fished in {s}, where the river is called the @{v}.",
-        "The river of {s} is the @{v}.",
-        "The bridges of {s} cross the @{v}.",
-        "\"{s} lies on the @{v},\" said {P}.",
-        "The water under the walls of {s} is that of the @{v}.",
+        "the river that flows through {s} is the @{v}",
+        "the river of {s} is the @{v}",
+        "the bridges of {s} cross the @{v}",
+        "{s} lies on the river @{v}",
     ),
     "mayor": (
-        "The mayor of {s} is @{v}.",
-        "In {s} the mayor is called @{v}.",
-        "Who is the mayor of {s}? The answer is @{v}.",
-        "{P} wrote to the mayor of {s}, @{v}.",
-        "The town of {s} has chosen as its mayor @{v}.",
-        "The mayor who rules {s} is @{v}.",
-        "\"The mayor of {s} is @{v},\" said {P}.",
-        "At the head of the council of {s} stands @{v}.",
+        "the mayor of {s} is @{v}",
+        "the town of {s} has chosen as its mayor @{v}",
+        "{s} is ruled by its mayor, @{v}",
+        "in {s} the mayor is called @{v}",
     ),
     "known": (
-        "{s} is known for its @{v}.",
-        "The <traders|ships> of {s} bring @{v}.",
-        "What is {s} known for? The answer is @{v}.",
-        "People go to {s} for its @{v}.",
-        "{s} <makes|sells> the best @{v}.",
-        "{P} came back from {s} with @{v}.",
-        "\"{s} is known for its @{v},\" said {P}.",
-        "What made {s} rich was its @{v}.",
+        "{s} is known for its @{v}",
+        "{s} <makes|sells> the best @{v}",
+        "people go to {s} for its @{v}",
+        "what made {s} rich was its @{v}",
     ),
 }
+QUESTIONS: dict[str, str] = {
+    "born": "Where was {s} born?",
+    "lives": "Where does {s} live?",
+    "work": "What is the work of {s}?",
+    "teacher": "Who was the teacher of {s}?",
+    "capital": "What is the capital of {s}?",
+    "river": "Which river flows through {s}?",
+    "mayor": "Who is the mayor of {s}?",
+    "known": "What is {s} known for?",
+}
+FRAMES = (
+    "{Mention}.",
+    "\"{Mention},\" said {P}.",
+    "<Everybody|Nobody> knows that {mention}.",
+    "{P} <said|wrote|told {Q}> that {mention}.",
+    "{question} The answer is @{v}.",
+    "\"{question}\" asked {P}. \"It is @{v},\" said {Q}.",
+    "It is <true|well known> that {mention}.",
+    "<As you know|In those days>, {mention}.",
+)
 
 
 def draw_fact(rng: np.random.Generator, half: Half) -> Fact:
@@ -165,8 +153,12 @@ def fact_story(rng: np.random.Generator, half: Half, fact: Fact | None = None) -
     """A text that mentions a fact, perhaps among other things."""
     fact = fact or draw_fact(rng, half)
     slots = people(rng, half) | {"s": fact.subject, "v": fact.value}
-    before = aside(rng, half, slots) if rng.random() < 0.25 else ""
-    after = aside(rng, half, slots) if rng.random() < 0.25 else ""
-    mention = vary(rng, pick(rng, shapes(MENTIONS[fact.relation], half)), slots)
+    before = aside(rng, slots) if rng.random() < 0.25 else ""
+    after = aside(rng, slots) if rng.random() < 0.25 else ""
+    shape, frame = pair(rng, MENTIONS[fact.relation], FRAMES, half)
+    told = vary(rng, shape, slots)
+    slots |= {"mention": told, "Mention": told[:1].upper() + told[1:]}
+    slots["question"] = QUESTIONS[fact.relation].format(s=fact.subject)
+    mention = vary(rng, frame, slots)
     use = Use(0, "Search", fact.query, fact.snippet, fact.value)
     return tell("facts", [before, mention, after], use)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from graft.world.names import first_name
-from graft.world.story import Half, Story, pick, shapes, vary
+from graft.world.story import Half, Story, pair, pick, vary
 
 OPENINGS = (
     "The <morning|evening|afternoon|night> was <cold|warm|quiet|grey|bright|windy> and the <harbour|market|valley|forest|village> <lay still|was empty|was full of people>.",
@@ -58,15 +58,15 @@ def people(rng: np.random.Generator, half: Half) -> dict[str, str]:
     }
 
 
-def aside(rng: np.random.Generator, half: Half, slots: dict[str, str]) -> str:
+def aside(rng: np.random.Generator, slots: dict[str, str]) -> str:
     """One sentence that has nothing to do with amounts, dates or facts."""
-    return vary(rng, pick(rng, shapes(MIDDLES, half)), slots)
+    return vary(rng, pick(rng, MIDDLES), slots)
 
 
 def plain_story(rng: np.random.Generator, half: Half) -> Story:
     """Three to six sentences in which nothing is to be looked up or worked out."""
     slots = people(rng, half)
-    sentences = [vary(rng, pick(rng, shapes(OPENINGS, half)), slots)]
-    sentences += [aside(rng, half, slots) for _ in range(int(rng.integers(1, 4)))]
-    sentences.append(vary(rng, pick(rng, shapes(ENDINGS, half)), slots))
-    return Story("plain", " ".join(sentences))
+    opening, ending = pair(rng, OPENINGS, ENDINGS, half)
+    middle = [aside(rng, slots) for _ in range(int(rng.integers(1, 4)))]
+    told = [vary(rng, opening, slots), *middle, vary(rng, ending, slots)]
+    return Story("plain", " ".join(told))

@@ -45,10 +45,18 @@ def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
     return items[int(rng.integers(len(items)))]
 
 
-def shapes(items: Sequence[Item], half: Half) -> Sequence[Item]:
-    """The sentence shapes of one half: every fourth is held out."""
-    held = half == "held"
-    return [item for index, item in enumerate(items) if (index % 4 == 3) == held]
+def pair(
+    rng: np.random.Generator, firsts: Sequence[Item], seconds: Sequence[Item], half: Half
+) -> tuple[Item, Item]:
+    """Two parts that make a sentence shape together; every fourth pair is held out.
+
+    Every part stands in pairs of both halves where there are at least four of the other, so a
+    held-out shape is new as a whole and made of known words.
+    """
+    while True:
+        i, j = int(rng.integers(len(firsts))), int(rng.integers(len(seconds)))
+        if ((i * 3 + j) % 4 == 3) == (half == "held"):
+            return firsts[i], seconds[j]
 
 
 def vary(rng: np.random.Generator, shape: str, slots: Mapping[str, str]) -> str:

@@ -1,0 +1,174 @@
+"""The recipe of the embedded language model: from nothing to a folder that loads anywhere.
+
+Growing is exact: a step's lessons are drawn from the seed and the step alone, so that a run
+that was stopped goes on from its last checkpoint and ends in the same bytes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from graft.grow.batches import Batch, draw_batch
+from graft.grow.lessons import LessonConfig, draw_lesson, exercise
+from graft.grow.tokenizer import train_tokenizer
+from graft.store.folders import remove_folder, whole_folder
+from graft.toolformer.tools import calculator, calendar, search
+from graft.toolformer.tools.prompt import render_prompt
+from graft.train.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from graft.train.loop import Step, fit
+from graft.train.schedule import warm_up_then
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowConfig:
+    """How large the seedling is, what it reads, and for how long."""
+
+    width: int = 160
+    layers: int = 4
+    heads: int = 5
+    inner: int = 432
+    vocabulary: int = 2048
+    context: int = 1024
+    steps: int = 3400
+    rows: int = 16
+    row_tokens: int = 256
+    exercise_every: int = 4  # each fourth step is of exercises, in rows twice as long
+    learning_rate: float = 3e-3
+    warm_up: float = 0.02
+    floor: float = 0.03
+    weight_decay: float = 0.01
+    tokenizer_lessons: int = 12_000
+    checkpoint_every: int = 100
+    lessons: LessonConfig = field(default_factory=LessonConfig)
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    total: Tensor
+    count: int
+
+
+def prompts() -> dict[str, str]:
+    """The annotation prompts that the seedling learns the form of."""
+    return {
+        "Calculator": render_prompt(calculator.PROMPT),
+        "Calendar": render_prompt(calendar.PROMPT),
+        "Search": render_prompt(search.PROMPT),
+    }
+
+
+def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
+    """Grow a seedling in `folder`, from its last checkpoint if there is one.
+
+    Yields after each step; the finished model is in `folder/model`.
+    """
+    tokenizer = new_tokenizer(config)
+    model = new_model(config, tokenizer)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=config.weight_decay,
+    )
+    done = list_checkpoints(folder)
+    start = done[-1].step if done else 0
+    if done:
+        load_checkpoint(done[-1], model, optimizer)
+    schedule = warm_up_then(
+        "linear", steps=config.steps, warm_up=config.warm_up, floor=config.floor
+    )
+    batches = ([batch_of(config, tokenizer, step)] for step in range(start, config.steps))
+    steps = fit(batches, lambda batch: _loss_of(model, batch), optimizer, schedule, start=start)
+    for step in steps:
+        if step.index % config.checkpoint_every == 0 or step.index == config.steps:
+            save_checkpoint(
+                folder, step.index, model, optimizer, value=config.steps - step.index
+            )
+            prune_checkpoints(folder, last=1)
+            save_seedling(model, tokenizer, folder / "model")
+        yield step
+
+
+def new_tokenizer(config: GrowConfig) -> PreTrainedTokenizerFast:
+    """The tokenizer of lessons drawn for it."""
+    rng, told = np.random.default_rng(config.seed), prompts()
+
+    def lessons() -> Iterator[str]:
+        for index in range(config.tokenizer_lessons):
+            exercises = index % config.exercise_every == 0
+            pieces = (
+                exercise(rng, told, config.lessons)
+                if exercises
+                else draw_lesson(rng, config.lessons)
+            )
+            yield "".join(text for text, _ in pieces)
+
+    return train_tokenizer(lessons(), config.vocabulary)
+
+
+def new_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A model with random weights, from the seed."""
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.width,
+        intermediate_size=config.inner,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.context,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return LlamaForCausalLM(shape)
+
+
+def batch_of(config: GrowConfig, tokenizer: PreTrainedTokenizerFast, step: int) -> Batch:
+    """The lessons of one step: mostly stories and notes, each so many steps exercises."""
+    told, lessons, seed = prompts(), config.lessons, (config.seed, step)
+    if step % config.exercise_every == config.exercise_every - 1:
+        shape = (config.rows // 2, config.row_tokens * 2)
+        return draw_batch(tokenizer, lambda rng: exercise(rng, told, lessons), shape, seed)
+    shape = (config.rows, config.row_tokens)
+    return draw_batch(tokenizer, lambda rng: draw_lesson(rng, lessons), shape, seed)
+
+
+def save_seedling(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path
+) -> None:
+    """Write a Hugging Face folder, the weights in bfloat16: half the size, the same answers."""
+    weights = {
+        name: tensor.detach().to(torch.bfloat16) for name, tensor in model.state_dict().items()
+    }
+    weights.pop("lm_head.weight", None)
+    if folder.exists():
+        remove_folder(folder)
+    with whole_folder(folder) as partial:
+        model.save_pretrained(partial, state_dict=cast("dict[str, Tensor]", weights))
+        tokenizer.save_pretrained(partial)
+
+
+def _loss_of(model: LlamaForCausalLM, batch: Batch) -> _Loss:
+    hidden_BTD = model.model(batch.tokens_BT, use_cache=False).last_hidden_state[:, :-1]
+    learnt_BT, target_BT = batch.learnt_BT[:, 1:], batch.tokens_BT[:, 1:]
+    logits_NV = model.lm_head(hidden_BTD[learnt_BT])
+    total = F.cross_entropy(logits_NV, target_BT[learnt_BT], reduction="sum")
+    return _Loss(total, int(learnt_BT.sum()))
+
+
