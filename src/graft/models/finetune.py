@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
@@ -39,7 +40,8 @@ def copy_to_train(model: HuggingFaceModel) -> HuggingFaceModel:
 
     Smaller floats would lose most steps: at 1e-5 they round to nothing.
     """
-    copied = copy.deepcopy(model.model).float().requires_grad_(True)
+    copied = copy.deepcopy(model.model)
+    copied.to(dtype=torch.float32).requires_grad_(True)
     return _around(copied, model)
 
 
@@ -114,8 +116,9 @@ def save(model: HuggingFaceModel, folder: Path, *, dtype: torch.dtype) -> None:
     """
     merged = copy.deepcopy(model.model)
     _merge_additions(merged)
+    merged.to(dtype=dtype)
     with _no_progress_bars():
-        merged.to(dtype).save_pretrained(folder)
+        merged.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
 
 
@@ -140,7 +143,7 @@ def _merge_additions(module: nn.Module) -> None:
             _merge_additions(layer)
 
 
-def _around(copied: nn.Module, model: HuggingFaceModel) -> HuggingFaceModel:
+def _around(copied: PreTrainedModel, model: HuggingFaceModel) -> HuggingFaceModel:
     return HuggingFaceModel(
         copied, model.tokenizer, name=model.name, batch_tokens=model.batch_tokens
     )

@@ -89,8 +89,8 @@ class HuggingFaceModel:
         longest = max(len(i) + len(t) for i, t in zip(inputs, texts, strict=True))
         if len(whole) + longest > self.context:
             raise ModelError(
-                f"{self.name}: a prompt of {len(whole)} and a text of {longest} tokens are more "
-                f"than its context of {self.context}; shorten the texts or the prompt"
+                f"{self.name}: a prompt of {len(whole)} and a text of {longest} tokens are "
+                f"more than its context of {self.context}; shorten the texts or the prompt"
             )
         cache = self._prompt_cache(tuple(whole[:-1])) if len(whole) > 1 else None
         heads = [[whole[-1], *row] for row in inputs]
@@ -149,13 +149,15 @@ class HuggingFaceModel:
         token_N = torch.tensor([p.tokens[i] for p in passages for i in p.wanted])
         if not len(token_N):
             return [np.zeros(0, np.float32) for _ in passages]
+        barred_N = torch.tensor([_barred(p, i) for p in passages for i in p.wanted])
         hidden_ND = hidden_BTD[row_N.to(self.device), column_N.to(self.device)]
         logprob_N = torch.cat(
             [
-                chosen_logprob(self.logits(hidden), token)
-                for hidden, token in zip(
+                chosen_logprob(_bar(self.logits(hidden), barred), token)
+                for hidden, token, barred in zip(
                     hidden_ND.split(_ROWS_OF_LOGITS),
                     token_N.split(_ROWS_OF_LOGITS),
+                    barred_N.split(_ROWS_OF_LOGITS),
                     strict=True,
                 )
             ]
@@ -195,8 +197,8 @@ def load_model(
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"cannot load the model {name!r}: {str(error).splitlines()[0]} Give a folder made by "
-            "save_pretrained, a hub id (with network, or in the local cache), or 'seedling'."
+            f"cannot load the model {name!r}: {str(error).splitlines()[0]} Give a folder made "
+            "by save_pretrained, a hub id (with network, or in the local cache), or 'seedling'."
         ) from error
     return HuggingFaceModel(model.to(device or best_device()), tokenizer, name=name)
 
@@ -238,6 +240,19 @@ def _halves(model: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
     if not torch.allclose(whole, parts, atol=1e-2, rtol=1e-2):
         raise ModelError(f"{type(model).__name__} changes its logits after the output layer")
     return body, head
+
+
+def _barred(passage: Passage, index: int) -> int:
+    """The token that is ruled out in place of token `index`, or -1."""
+    *before, last = passage.barred or (-1,)
+    begun = list(passage.tokens[max(0, index - len(before)) : index]) == before
+    return last if begun and passage.tokens[index] != last else -1
+
+
+def _bar(logits: Float[Tensor, "N V"], barred_N: Int[Tensor, " N"]) -> Float[Tensor, "N V"]:
+    """The logits with one entry ruled out in each row, where it is not -1."""
+    rows_K = (barred_N >= 0).nonzero()[:, 0]
+    return logits.index_put((rows_K, barred_N[rows_K]), torch.tensor(-torch.inf))
 
 
 def _packed(lengths: Sequence[int], budget: int) -> list[list[int]]:

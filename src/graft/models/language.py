@@ -8,7 +8,7 @@ Legend: B rows, V entries of the vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -20,10 +20,17 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Tokens to read, and the indices of those whose log-probability is wanted."""
+    """Tokens to read, and the indices of those whose log-probability is wanted.
+
+    Where the tokens before a wanted one are all of the marker `barred` but its last, that last
+    token is ruled out and the others' probabilities are renormalised; a wanted token that is
+    the marker's last itself keeps its own, for the text does say it. So a barred marker of one
+    token is ruled out everywhere, and of several where it would be completed.
+    """
 
     tokens: Ids
     wanted: Ids
+    barred: Ids = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Branch:
     draws: np.ndarray
 
 
+@runtime_checkable
 class Reading(Protocol):
     """Texts that were read once behind a prompt; asks about them encode nothing twice."""
 
@@ -59,6 +67,7 @@ class Reading(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Rows that are continued together, each at its own length."""
 
@@ -71,6 +80,7 @@ class Decoder(Protocol):
         ...
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     """A frozen causal language model with its tokenizer."""
 
@@ -115,7 +125,7 @@ class LanguageModel(Protocol):
         ...
 
     def read(self, prompt: Ids, inputs: Sequence[Ids], texts: Sequence[Ids]) -> Reading:
-        """Read `prompt + inputs[b] + texts[b]` for all b; the prompt is encoded once for all."""
+        """Read `prompt + inputs[b] + texts[b]` for all b; the prompt is encoded once."""
         ...
 
     def score(self, passages: Sequence[Passage]) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from graft.errors import ModelError
 Batch = TypeVar("Batch")
 
 
+@runtime_checkable
 class Summed(Protocol):
     """A loss summed over the things it counts: tokens, or images."""
 
