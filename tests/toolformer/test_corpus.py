@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import DataError, StoreError
+from graft.store.shards import read_shard
 from graft.toolformer.corpus import CorpusReader, read_corpus, split_passages, write_corpus
 from graft.toolformer.dataset import Text
 
@@ -221,20 +222,21 @@ def test_without_the_package_the_hub_is_refused_with_the_remedy(
 
 def test_a_written_corpus_is_read_back(tmp_path: Path) -> None:
     texts = [Text(f"{i}", f"text {i}", JANUARY_30 if i % 2 else None) for i in range(7)]
-    assert write_corpus(iter(texts), tmp_path, 3) == 3
+    assert list(write_corpus(iter(texts), tmp_path, 3)) == sorted(tmp_path.iterdir())
+    assert [len(read_shard(path)) for path in sorted(tmp_path.iterdir())] == [3, 3, 1]
     assert list(read_corpus(tmp_path)) == texts
     before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
-    write_corpus(texts, tmp_path, 3)
+    list(write_corpus(texts, tmp_path, 3))
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
 
 
 def test_shards_of_another_corpus_are_noticed(tmp_path: Path) -> None:
     texts = [Text(f"{i}", "text") for i in range(7)]
-    write_corpus(texts, tmp_path, 3)
+    list(write_corpus(texts, tmp_path, 3))
     with pytest.raises(StoreError, match=r"shard-00002\.parquet: left by another corpus"):
-        write_corpus(texts[:6], tmp_path, 3)
+        list(write_corpus(texts[:6], tmp_path, 3))
     with pytest.raises(DataError, match="there is no text to write"):
-        write_corpus([], tmp_path, 3)
+        list(write_corpus([], tmp_path, 3))
 
 
 @given(

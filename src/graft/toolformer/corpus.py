@@ -91,8 +91,8 @@ def read_corpus(source: Path, *, limit: int | None = None) -> Iterator[Text]:
     return iter(CorpusReader(source, limit=limit))
 
 
-def write_corpus(texts: Iterable[Text], folder: Path, texts_per_shard: int) -> int:
-    """Write texts as shards of so many, the last one with what is left; gives their number.
+def write_corpus(texts: Iterable[Text], folder: Path, texts_per_shard: int) -> Iterator[Path]:
+    """Write texts as shards of so many, the last one with what is left; each when it is done.
 
     Raises:
         DataError: there is no text.
@@ -100,13 +100,14 @@ def write_corpus(texts: Iterable[Text], folder: Path, texts_per_shard: int) -> i
     """
     remaining, shards = iter(texts), 0
     while rows := [TEXT.to_row(text) for text in islice(remaining, texts_per_shard)]:
-        write_shard(folder / shard_name(shards), rows, TEXT.schema)
+        path = folder / shard_name(shards)
+        write_shard(path, rows, TEXT.schema)
+        yield path
         shards += 1
     if shards == 0:
         raise DataError(f"there is no text to write to {folder}")
     if stale := list_shards(folder)[shards:]:
         raise StoreError(f"{stale[0]}: left by another corpus; delete {folder} and try again")
-    return shards
 
 
 def split_passages(text: Text, model: LanguageModel, most_tokens: int) -> Iterator[Text]:
