@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import DataError, StoreError
+from graft.models.language import LanguageModel
 from graft.store.shards import read_shard
 from graft.toolformer.corpus import CorpusReader, read_corpus, split_passages, write_corpus
 from graft.toolformer.dataset import Text
@@ -19,7 +20,7 @@ from graft.toolformer.dataset import Text
 JANUARY_30 = datetime.date(2023, 1, 30)
 
 
-class Tokenizer:
+class Tokenizer(LanguageModel):
     """A token per three characters and per seam: joining can only make fewer."""
 
     def encode(self, text: str) -> list[int]:
@@ -205,7 +206,7 @@ def test_a_dataset_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> No
         return [{"text": "one", "date": JANUARY_30}, {"text": ""}]
 
     module = types.SimpleNamespace(load_dataset=load_dataset)
-    monkeypatch.setitem(sys.modules, "datasets", module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", module)
     reader = CorpusReader(Path("hub:allenai/c4:en"))
     assert list(reader) == [Text("row:1", "one", JANUARY_30)]
     assert asked == [(("allenai/c4", "en"), {"split": "train", "streaming": True})]
@@ -215,7 +216,7 @@ def test_a_dataset_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_the_package_the_hub_is_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'graft-models\[hub\]'"):
         list(read_corpus(Path("hub:allenai/c4")))
 
@@ -245,7 +246,7 @@ def test_shards_of_another_corpus_are_noticed(tmp_path: Path) -> None:
 )
 def test_passages_fit_and_joined_are_the_text(text: str, most_tokens: int) -> None:
     model = Tokenizer()
-    passages = list(split_passages(Text("a", text, JANUARY_30), model, most_tokens))  # type: ignore[arg-type]
+    passages = list(split_passages(Text("a", text, JANUARY_30), model, most_tokens))
     assert "".join(passage.text for passage in passages) == text
     assert all(len(model.encode(passage.text)) <= most_tokens for passage in passages)
     assert {passage.date for passage in passages} == {JANUARY_30}
@@ -257,7 +258,7 @@ def test_a_text_is_cut_between_paragraphs_then_sentences_then_words() -> None:
     text = Text("a", "One two. Three.\n\nFour five six. Seven!\n\nEight nine.")
 
     def cut(most_characters: int) -> list[str]:
-        return [p.text for p in split_passages(text, Tokenizer(), most_characters // 3)]  # type: ignore[arg-type]
+        return [p.text for p in split_passages(text, Tokenizer(), most_characters // 3)]
 
     assert cut(48) == ["One two. Three.\n\nFour five six. Seven!\n\n", "Eight nine."]
     assert cut(24) == ["One two. Three.\n\n", "Four five six. Seven!\n\n", "Eight nine."]
