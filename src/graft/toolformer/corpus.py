@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import cast
@@ -32,6 +32,10 @@ _BREAKS = (
     re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]|\n+"),  # noqa: RUF001  # sentences, lines
     re.compile(r"\s+"),
 )
+
+
+Count = Callable[[str], int]
+"""How many tokens a text has."""
 
 
 class CorpusReader:
@@ -117,28 +121,28 @@ def split_passages(text: Text, model: LanguageModel, most_tokens: int) -> Iterat
     then words, at last anywhere. The passages `id#0`, `id#1`, ... joined are the text. A
     single character of more tokens stays whole.
     """
-    if len(model.encode(text.text)) <= most_tokens:
+
+    def count(part: str) -> int:
+        return len(model.encode(part))
+
+    if count(text.text) <= most_tokens:
         yield text
         return
-    passages = _filled(_atoms(text.text, model, most_tokens), model, most_tokens)
+    passages = _filled(_atoms(text.text, count, most_tokens), count, most_tokens)
     for number, passage in enumerate(passages):
         yield Text(f"{text.id}#{number}", passage, text.date)
 
 
-def _atoms(
-    text: str, model: LanguageModel, most_tokens: int, level: int = 0
-) -> Iterator[tuple[str, int]]:
+def _atoms(text: str, count: Count, most: int, level: int = 0) -> Iterator[tuple[str, int]]:
     """The largest parts of `text` that fit by themselves, with their tokens."""
-    tokens = len(model.encode(text))
-    if tokens <= most_tokens or len(text) == 1:
+    tokens = count(text)
+    if tokens <= most or len(text) == 1:
         yield text, tokens
-    elif level < len(_BREAKS):
-        for part in _parts(text, _BREAKS[level]):
-            yield from _atoms(part, model, most_tokens, level + 1)
-    else:
-        half = len(text) // 2
-        yield from _atoms(text[:half], model, most_tokens, level)
-        yield from _atoms(text[half:], model, most_tokens, level)
+        return
+    half = len(text) // 2
+    halves = [text[:half], text[half:]]
+    for part in _parts(text, _BREAKS[level]) if level < len(_BREAKS) else halves:
+        yield from _atoms(part, count, most, level + 1)
 
 
 def _parts(text: str, end: re.Pattern[str]) -> list[str]:
@@ -149,29 +153,27 @@ def _parts(text: str, end: re.Pattern[str]) -> list[str]:
     return [text[start:stop] for start, stop in pairwise([0, *cuts, len(text)])]
 
 
-def _filled(
-    atoms: Iterable[tuple[str, int]], model: LanguageModel, most_tokens: int
-) -> Iterator[str]:
+def _filled(atoms: Iterable[tuple[str, int]], count: Count, most: int) -> Iterator[str]:
     """Atoms joined while they fit. Their tokens are added up, and counted when that is full."""
     passage: list[str] = []
-    count = 0
+    total = 0
     for atom, tokens in atoms:
-        if count + tokens > most_tokens:
-            count = len(model.encode("".join(passage)))
-        if passage and count + tokens > most_tokens:
-            yield from _sealed(passage, model, most_tokens)
-            passage, count = [], 0
+        if total + tokens > most:
+            total = count("".join(passage))
+        if passage and total + tokens > most:
+            yield from _sealed(passage, count, most)
+            passage, total = [], 0
         passage.append(atom)
-        count += tokens
-    yield from _sealed(passage, model, most_tokens)
+        total += tokens
+    yield from _sealed(passage, count, most)
 
 
-def _sealed(passage: list[str], model: LanguageModel, most_tokens: int) -> list[str]:
+def _sealed(passage: list[str], count: Count, most: int) -> list[str]:
     """One passage; two where joining made more tokens than there were before."""
     text = "".join(passage)
-    if len(passage) == 1 or len(model.encode(text)) <= most_tokens:
+    if len(passage) == 1 or count(text) <= most:
         return [text]
-    return [*_sealed(passage[:-1], model, most_tokens), passage[-1]]
+    return [*_sealed(passage[:-1], count, most), passage[-1]]
 
 
 def _flaw(record: Mapping[str, object], longest_bytes: int) -> str:
