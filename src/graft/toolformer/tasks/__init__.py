@@ -1,0 +1,1 @@
+"""Tasks: questions that a language model continues, and how its continuation is judged."""
