@@ -41,7 +41,8 @@ def copy_to_train(model: HuggingFaceModel) -> HuggingFaceModel:
     Smaller floats would lose most steps: at 1e-5 they round to nothing.
     """
     copied = copy.deepcopy(model.model)
-    copied.to(dtype=torch.float32).requires_grad_(True)
+    _turn_into(copied, torch.float32)
+    copied.requires_grad_(True)
     return _around(copied, model)
 
 
@@ -116,7 +117,7 @@ def save(model: HuggingFaceModel, folder: Path, *, dtype: torch.dtype) -> None:
     """
     merged = copy.deepcopy(model.model)
     _merge_additions(merged)
-    merged.to(dtype=dtype)
+    _turn_into(merged, dtype)
     with _no_progress_bars():
         merged.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
@@ -141,6 +142,10 @@ def _merge_additions(module: nn.Module) -> None:
             setattr(module, name, layer.get_base_layer())
         else:
             _merge_additions(layer)
+
+
+def _turn_into(module: nn.Module, dtype: torch.dtype) -> None:
+    module.to(dtype=dtype)
 
 
 def _around(copied: PreTrainedModel, model: HuggingFaceModel) -> HuggingFaceModel:
