@@ -1,0 +1,99 @@
+"""How well systems do on tasks, with error bars: base, control, disabled, Toolformer.
+
+Schick et al. 2023, Section 4.2: zero-shot, greedy, the first words or the first number of what
+is written. The controls are the base, the base finetuned on the same texts without calls, and
+the finetuned model without its tools.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from graft.measure.interval import bootstrap_mean
+from graft.measure.text import perplexity
+from graft.models.language import LanguageModel
+from graft.toolformer.call import OPEN
+from graft.toolformer.dataset import Text
+from graft.toolformer.run import run
+from graft.toolformer.tasks.task import Task
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Tool
+from graft.toolformer.writing import RunConfig
+
+System = tuple[LanguageModel, Mapping[str, Tool]]
+"""A model and the tools that it may call; without tools, its calls are disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """Shares in [0, 1]: of right continuations with a 95% interval, of inputs with a call."""
+
+    accuracy: float
+    low: float
+    high: float
+    n: int
+    call_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One system's result on one task."""
+
+    task: str
+    system: str
+    result: TaskResult
+
+
+def evaluate(
+    systems: Mapping[str, System],
+    tasks: Iterable[Task],
+    settings: RunConfig,
+    *,
+    seed: int = 0,
+    executor: Executor | None = None,
+) -> Iterator[Measured]:
+    """Every system on every task, each when it is done."""
+    for task in tasks:
+        for name, (model, tools) in systems.items():
+            result = evaluate_task(task, model, tools, settings, seed=seed, executor=executor)
+            yield Measured(task.name, name, result)
+
+
+def evaluate_task(
+    task: Task,
+    model: LanguageModel,
+    tools: Mapping[str, Tool],
+    settings: RunConfig,
+    *,
+    seed: int = 0,
+    executor: Executor | None = None,
+) -> TaskResult:
+    """Let a model continue each question; what it says is judged without its calls."""
+    prompts = (Text(asked.id, asked.prompt, asked.date) for asked in task.questions)
+    right: list[bool] = []
+    calling = 0
+    generations = run(prompts, model, tools, settings, executor)
+    for question, generation in zip(task.questions, generations, strict=True):
+        calls = len(generation.calls)
+        right.append(question.is_right(generation.plain, calls))
+        calling += calls > 0
+    accuracy = bootstrap_mean(right, seed=seed)
+    rate = calling / accuracy.n
+    return TaskResult(accuracy.mean, accuracy.low, accuracy.high, accuracy.n, rate)
+
+
+def measure_perplexity(
+    model: LanguageModel, texts: Iterable[Text], *, disabled: bool = False
+) -> float:
+    """Per token of texts without calls; `disabled` rules out that a call is opened."""
+    tokens = [model.encode(text.text) for text in texts]
+    return perplexity(model, tokens, disabled=model.encode_after(OPEN) if disabled else ())
+
+
+def build_report(
+    measured: Iterable[Measured], perplexities: Mapping[str, float]
+) -> dict[str, object]:
+    """As JSON: `{"tasks": {task: {system: {"accuracy", ...}}}, "perplexity": {system: p}}`."""
+    tasks: dict[str, dict[str, object]] = {}
+    for one in measured:
+        tasks.setdefault(one.task, {})[one.system] = asdict(one.result)
+    return {"tasks": tasks, "perplexity": dict(perplexities)}
