@@ -1,1 +1,26 @@
 """The command line: input and output around the stages, and no logic of its own."""
+
+import os
+import sys
+
+THREADS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # small models on few cores wait more than they work otherwise
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def main() -> None:
+    """Run the command line; every deliberate error is one line, without a traceback."""
+    for name, value in THREADS.items():  # before torch is imported
+        os.environ.setdefault(name, value)
+    from graft.cli.app import app
+    from graft.errors import GraftError
+
+    try:
+        app(standalone_mode=True)
+    except GraftError as error:
+        print(f"graft: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("\ngraft: stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None

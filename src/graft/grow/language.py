@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from graft.grow.batches import Batch, draw_batch
 from graft.grow.lessons import LessonConfig, draw_lesson, exercise
 from graft.grow.tokenizer import train_tokenizer
+from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
 from graft.toolformer.tools import calculator, calendar, search
 from graft.toolformer.tools.prompt import render_prompt
@@ -102,6 +103,13 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
         yield step
 
 
+def grow_language(config: GrowConfig, folder: Path) -> Iterator[Progress]:
+    """As `grow`, telling how far it is."""
+    for step in grow(config, folder):
+        note = f"loss {step.loss:.3f}"
+        yield Progress("grow language", step.index, config.steps, "steps", note)
+
+
 def new_tokenizer(config: GrowConfig) -> PreTrainedTokenizerFast:
     """The tokenizer of lessons drawn for it."""
     rng, told = np.random.default_rng(config.seed), prompts()
@@ -170,5 +178,3 @@ def _loss_of(model: LlamaForCausalLM, batch: Batch) -> _Loss:
     logits_NV = model.lm_head(hidden_BTD[learnt_BT])
     total = F.cross_entropy(logits_NV, target_BT[learnt_BT], reduction="sum")
     return _Loss(total, int(learnt_BT.sum()))
-
-

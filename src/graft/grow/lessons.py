@@ -12,7 +12,7 @@ Four kinds of lesson, in shares that the recipe sets:
   are useless: which call helps, the filter must find out later.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,7 +159,9 @@ def useless(rng: np.random.Generator, story: Story, tool: str) -> Call:
         case "Calendar":
             return Call(tool, "")
         case _:
-            return Call(tool, f"{_name_in(rng, story)} {pick(rng, tuple(ARTICLES))}", quoted=True)
+            return Call(
+                tool, f"{_name_in(rng, story)} {pick(rng, tuple(ARTICLES))}", quoted=True
+            )
 
 
 def _name_in(rng: np.random.Generator, story: Story) -> str:

@@ -31,7 +31,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedT
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(marker, normalized=False) for marker in (OPEN, ARROW, CLOSE)])
+    tokenizer.add_tokens(
+        [AddedToken(marker, normalized=False) for marker in (OPEN, ARROW, CLOSE)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,

@@ -35,7 +35,8 @@ class _SlotLayer(CacheLayerMixin):
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None and self.values is not None
+        assert self.keys is not None
+        assert self.values is not None
         at = self.slots.at
         rows_B1 = at.rows_B[:, None]
         self.keys[rows_B1, :, at.columns_BT] = key_states.transpose(1, 2)
@@ -79,7 +80,9 @@ class Slots(Cache):
         self.at = _At(empty, empty, 0)
         super().__init__(layers=[_SlotLayer(self) for _ in range(layers)])
 
-    def place(self, rows_B: Int[Tensor, " B"], columns_BT: Int[Tensor, "B T"], seen: int) -> None:
+    def place(
+        self, rows_B: Int[Tensor, " B"], columns_BT: Int[Tensor, "B T"], seen: int
+    ) -> None:
         """The next pass writes token t of row b to `columns_BT[b, t]` and sees `[0, seen)`.
 
         `rows_B` is either all rows in order, or some of them.
@@ -94,18 +97,18 @@ class Slots(Cache):
     def fill(self, source: "Slots", columns: int) -> None:
         """Copy the first `columns` columns of a cache of one row into every row."""
         for mine, theirs in zip(self.layers, source.layers, strict=True):
-            assert isinstance(mine, _SlotLayer) and theirs.keys is not None
+            assert isinstance(mine, _SlotLayer)
+            assert theirs.keys is not None
             assert theirs.values is not None
             if not mine.is_initialized:
                 mine.lazy_initialization(theirs.keys, theirs.values)
-            assert mine.keys is not None and mine.values is not None
+            assert mine.keys is not None
+            assert mine.values is not None
             mine.keys[:, :, :columns] = theirs.keys[:, :, :columns]
             mine.values[:, :, :columns] = theirs.values[:, :, :columns]
 
 
-def causal_mask(
-    lengths: Int[Tensor, " B"], prefix: int, width: int
-) -> Bool[Tensor, "B 1 T C"]:
+def causal_mask(lengths: Int[Tensor, " B"], prefix: int, width: int) -> Bool[Tensor, "B 1 T C"]:
     """What right-padded rows see: the scratch-free prefix, then themselves up to each token.
 
     Row b has `lengths[b]` tokens at columns `1 + prefix + t`; padding sees only column 0.
@@ -125,5 +128,5 @@ def pad(rows: list[list[int]], width: int) -> Int[Tensor, "B T"]:
 def chosen_logprob(
     logits: Float[Tensor, "N V"], token_N: Int[Tensor, " N"]
 ) -> Float[Tensor, " N"]:
-    """log softmax of one entry per row."""
+    """Log softmax of one entry per row."""
     return logits.gather(1, token_N[:, None])[:, 0] - logits.logsumexp(dim=-1)

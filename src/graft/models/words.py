@@ -19,7 +19,9 @@ class Words:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
-        self.end = _first(tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)
+        self.end = _first(
+            tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id
+        )
         self.start = _first(tokenizer.bos_token_id, self.end)
         self.encode_after = lru_cache(maxsize=4096)(self._encode_after)
         self._ends = lru_cache(maxsize=64)(self._token_ends)

@@ -69,7 +69,9 @@ def annotate(
     for tool in tools.values():
         seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
         propose = _propose_by_model if settings.proposer == "model" else _propose_by_rules
-        for k, proposed in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
+        for k, proposed in propose(
+            [(k, batch[k]) for k in seen], model, tool, settings, counts
+        ):
             counts[k][f"{tool.name}.seen"] += 1
             found[k] += _execute(proposed, batch[k], tool, executor, counts[k])
     for text, candidates, count in zip(batch, found, counts, strict=True):

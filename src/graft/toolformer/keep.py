@@ -193,14 +193,17 @@ def _cap(
 
 
 def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterator[Merged]:
-    """x* of each text with a kept call: its calls spliced in, token-exact (Section 2)."""
+    """x* of each text, its kept calls spliced in, token-exact (Section 2).
+
+    Texts without a kept call come as they are: the paper leaves them out (footnote 4), and so
+    does `train`, unless it is told to mix some in.
+    """
     for row in scored:
-        calls = kept.calls.get(row.text.id)
-        if calls:
-            plain = model.encode(row.text.text)
-            tokens = splice(model, plain, [(c.position, c.call) for c, _ in calls])
-            called = tuple(c.call for c, _ in calls)
-            yield Merged(row.text, tuple(tokens), tuple(plain), called)
+        calls = kept.calls.get(row.text.id, ())
+        plain = model.encode(row.text.text)
+        tokens = splice(model, plain, [(c.position, c.call) for c, _ in calls])
+        called = tuple(c.call for c, _ in calls)
+        yield Merged(row.text, tuple(tokens), tuple(plain), called)
 
 
 def describe(
@@ -214,7 +217,11 @@ def describe(
     sweep = {level: choose(scored, _at_level(settings, level)) for level in (0.5, 1.0, 2.0)}
     tools = sorted({c.call.tool for row in scored for c, _ in row.candidates})
     ranked = sorted(
-        ((losses.gain, row, candidate) for row in scored for candidate, losses in row.candidates),
+        (
+            (losses.gain, row, candidate)
+            for row in scored
+            for candidate, losses in row.candidates
+        ),
         key=lambda entry: (-entry[0], entry[1].text.id, entry[2].position),
     )
     return {

@@ -182,7 +182,12 @@ class _Batch:
             self.seen.pop(row, None)
             text = self.model.decode(writer.tokens)
             yield Generation(
-                writer.text.id, writer.text.text, text, plain, tuple(writer.calls), self.cut[row]
+                writer.text.id,
+                writer.text.text,
+                text,
+                plain,
+                tuple(writer.calls),
+                self.cut[row],
             )
 
     def _prompt(self, text: Text) -> tuple[list[int], int]:

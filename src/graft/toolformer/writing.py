@@ -117,7 +117,8 @@ class Writer:
     def take_answer(self) -> tuple[list[int], int | None]:
         """What to feed once the tool is back: the rest of the call, or the text without it."""
         question = self.question
-        assert question.call is not None and question.answer is not None
+        assert question.call is not None
+        assert question.answer is not None
         seconds = time.perf_counter() - question.asked_at
         try:
             call = question.call.answered(question.answer.result())

@@ -74,7 +74,7 @@ TOTALS = (
     "How many {t} are there <now|in all>? The answer is @{r}.",
     "The <total|sum|number of {t}> is @{r}.",
     "<So|Then> {P} <counted|wrote down> @{r} {t}.",
-    "\"How many {t}?\" asked {Q}. \"It is @{r},\" said {P}.",
+    '"How many {t}?" asked {Q}. "It is @{r}," said {P}.',
     "<All in all|Together> it came to @{r} {t}.",
     "{P} <worked it out|did the sum>: @{r} {t}.",
 )
@@ -84,7 +84,7 @@ RESTS = (
     "How many {t} are left? The answer is @{r}.",
     "The <rest|difference|number left> is @{r}.",
     "<So|Then> {P} <counted|wrote down> @{r} {t}.",
-    "\"How many are left?\" asked {Q}. \"It is @{r},\" said {P}.",
+    '"How many are left?" asked {Q}. "It is @{r}," said {P}.',
     "<Only|Still> @{r} {t} <remained|were left>.",
     "{P} <worked it out|did the sum>: @{r} {t}.",
 )
@@ -94,7 +94,7 @@ PARTS = (
     "How many {t} are there in each part? The answer is @{r}.",
     "The <share|part|number in each> is @{r}.",
     "<So|Then> {P} <counted|wrote down> @{r} {t} for each.",
-    "\"How many for each?\" asked {Q}. \"It is @{r},\" said {P}.",
+    '"How many for each?" asked {Q}. "It is @{r}," said {P}.',
     "<Every one|Each> got @{r} {t}.",
     "{P} <worked it out|did the sum>: @{r} {t}.",
 )
@@ -117,9 +117,7 @@ OPERATIONS = (
 )
 
 
-def amount_story(
-    rng: np.random.Generator, half: Half, *, asides: bool = True
-) -> Story:
+def amount_story(rng: np.random.Generator, half: Half, *, asides: bool = True) -> Story:
     """Two amounts and what becomes of them; the result stands at the end."""
     operation = pick(rng, OPERATIONS)
     a, b, result = numbers(rng, operation.sign, half)

@@ -20,7 +20,7 @@ FRAMES = (
     "Dear {P}, I am writing <to you|these lines|this letter> on @{date}.",
     "Today is @{date}, and <it is raining|all is well|the harbour is quiet>.",
     "<My diary|The log of the ship>: it is @{date}.",
-    "\"What day is it <today|now>?\" asked {P}. \"It is @{date},\" said {Q}.",
+    '"What day is it <today|now>?" asked {P}. "It is @{date}," said {Q}.',
     "The <newspaper|notice> of <this morning|today> is dated @{date}.",
     "<As I write this|Now> it is @{date}.",
     "{P} looked at the calendar. It was @{date}.",
@@ -57,8 +57,10 @@ def draw_date(rng: np.random.Generator, half: Half) -> datetime.date:
     """A day between 1900 and 2049; every fifth is held out."""
     while True:
         days = int(rng.integers(_DAYS))
-        if (days * 2654435761 >> 7) % 5 == 0 and half == "held" or (
-            (days * 2654435761 >> 7) % 5 != 0 and half == "read"
+        if (
+            ((days * 2654435761 >> 7) % 5 == 0
+            and half == "held")
+            or ((days * 2654435761 >> 7) % 5 != 0 and half == "read")
         ):
             return _FIRST_DAY + datetime.timedelta(days=days)
 

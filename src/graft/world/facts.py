@@ -109,11 +109,11 @@ QUESTIONS: dict[str, str] = {
 }
 FRAMES = (
     "{Mention}.",
-    "\"{Mention},\" said {P}.",
+    '"{Mention}," said {P}.',
     "<Everybody|Nobody> knows that {mention}.",
     "{P} <said|wrote|told {Q}> that {mention}.",
     "{question} The answer is @{v}.",
-    "\"{question}\" asked {P}. \"It is @{v},\" said {Q}.",
+    '"{question}" asked {P}. "It is @{v}," said {Q}.',
     "It is <true|well known> that {mention}.",
     "<As you know|In those days>, {mention}.",
 )

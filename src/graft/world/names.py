@@ -54,9 +54,7 @@ def land(rng: np.random.Generator, half: Half) -> str:
     return _drawn(rng, half, _PLACE, _LAND_END)
 
 
-def _drawn(
-    rng: np.random.Generator, half: Half, starts: list[str], ends: list[str]
-) -> str:
+def _drawn(rng: np.random.Generator, half: Half, starts: list[str], ends: list[str]) -> str:
     while True:
         name = pick(rng, starts) + pick(rng, ends)
         if held_out(name) == (half == "held"):

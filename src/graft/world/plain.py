@@ -24,7 +24,7 @@ MIDDLES = (
     "{He} <looked for|asked about|thought of> the <cat|boat|letter|old song|red umbrella> but <found nothing|nobody knew|said no word>.",
     "{Q} <laughed|nodded|shook {her} head> and <poured some tea|opened the window|told an old story>.",
     "The <children|neighbours|sailors> <were singing|played in the yard|carried baskets of fish|waited at the gate>.",
-    "\"<Come in|Wait for me|Look at that|Do not worry>,\" said {Q}, \"<the soup is ready|we have time|it will be fine|the rain will stop>.\"",
+    '"<Come in|Wait for me|Look at that|Do not worry>," said {Q}, "<the soup is ready|we have time|it will be fine|the rain will stop>."',
     "<Slowly|Suddenly|At last|After a while> the <sun|moon|fog|light> <came out|disappeared|turned red|filled the room>.",
     "{He} <mended|cleaned|painted|carried> the <boat|fence|chair|old door> and <whistled|did not complain|was glad>.",
     "They <shared|ate|baked|bought> <a loaf of bread|some cheese|a cake|a bowl of plums> and <talked about the weather|listened to the rain|watched the boats>.",

@@ -1,0 +1,245 @@
+"""`graft toolformer`: the stages, alone and in a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from graft.toolformer.teach import TeachConfig, Workshop
+
+app = typer.Typer(no_args_is_help=True, help="Teach a language model to use tools.")
+
+Corpus = Annotated[Path, typer.Argument(help="folder, .txt, .jsonl or .parquet file of texts")]
+Run = Annotated[Path, typer.Argument(help="a run's folder, made by annotate or teach")]
+Model = Annotated[str | None, typer.Option(help="hub id, folder, or 'seedling'")]
+Tools = Annotated[str | None, typer.Option(help="calculator,calendar,search")]
+Search = Annotated[Path | None, typer.Option(help="texts that search looks through")]
+Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
+Limit = Annotated[int | None, typer.Option(help="read so many texts of the corpus")]
+Out = Annotated[Path, typer.Option(help="the run's folder")]
+Recipe = Annotated[Path | None, typer.Option("--config", help="a recipe in TOML")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="a setting, as keep.threshold=0.5")
+]
+
+
+@app.command()
+def annotate(
+    corpus: Corpus,
+    out: Out,
+    model: Model = None,
+    tools: Tools = None,
+    search: Search = None,
+    today: Today = None,
+    limit: Limit = None,
+    config: Recipe = None,
+    settings: Set = None,
+) -> None:
+    """Find where in a corpus which calls could stand, and let the tools answer them.
+
+    Example: graft toolformer annotate texts.jsonl --tools calculator --out runs/mine
+    """
+    from graft.cli.progress import show
+    from graft.toolformer import teach as stages
+
+    flags = _flags(
+        corpus=corpus, model=model, tools=tools, search=search, today=today, limit=limit
+    )
+    shop = _begin(out, config, [*flags, *(settings or [])])
+    show(stages.gather(shop))
+    show(stages.annotate_corpus(shop))
+    _print_counts(stages.read_counts(shop))
+
+
+@app.command()
+def keep(run: Run, settings: Set = None) -> None:
+    """Score the candidate calls and keep those whose result helps.
+
+    Example: graft toolformer keep runs/mine --set keep.threshold=0.5
+    """
+    from graft.cli.progress import show
+    from graft.toolformer import teach as stages
+
+    shop = _resume(run, settings)
+    show(stages.score_candidates(shop))
+    show(stages.keep_calls(shop))
+    _print_kept(run)
+
+
+@app.command()
+def train(run: Run, settings: Set = None) -> None:
+    """Finetune on the texts with calls, and the control on the same texts without.
+
+    Example: graft toolformer train runs/mine --set train.epochs=2
+    """
+    from graft.cli.progress import show
+    from graft.toolformer import teach as stages
+
+    shop = _resume(run, settings)
+    show(stages.train_model(shop, "toolformer"))
+    show(stages.train_model(shop, "control"))
+    typer.echo(str(run / "train" / "toolformer" / "model"))
+
+
+@app.command()
+def evaluate(run: Run, settings: Set = None) -> None:
+    """Compare base, control, disabled and Toolformer on the tasks of the recipe.
+
+    Example: graft toolformer evaluate runs/mine --set 'evaluate.tasks=["tasks/sums.jsonl"]'
+    """
+    from graft.cli.progress import show
+    from graft.toolformer import teach as stages
+
+    show(stages.evaluate_run(_resume(run, settings)))
+    _print_report(run)
+
+
+@app.command()
+def teach(
+    corpus: Corpus,
+    out: Out,
+    model: Model = None,
+    tools: Tools = None,
+    search: Search = None,
+    today: Today = None,
+    limit: Limit = None,
+    config: Recipe = None,
+    settings: Set = None,
+) -> None:
+    """All stages in a row: from plain text and tools to a model that uses them.
+
+    Example: graft toolformer teach texts.jsonl --tools calculator,calendar --out runs/mine
+    """
+    from graft.cli.progress import show
+    from graft.toolformer import teach as stages
+
+    flags = _flags(
+        corpus=corpus, model=model, tools=tools, search=search, today=today, limit=limit
+    )
+    shop = _begin(out, config, [*flags, *(settings or [])])
+    show(stages.teach(shop))
+    _print_kept(out)
+    if shop.config.evaluate.tasks:
+        _print_report(out)
+    typer.echo(str(out / "train" / "toolformer" / "model"))
+
+
+@app.command()
+def run(
+    model: Annotated[
+        str, typer.Argument(help="a taught model's folder, a hub id, or 'seedling'")
+    ],
+    prompts: Annotated[list[str], typer.Argument(help="the beginnings of texts")],
+    tools: Tools = None,
+    search: Search = None,
+    today: Today = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="a setting, as top_k=3")
+    ] = None,
+) -> None:
+    """Continue texts; calls are made, and shown in brackets, as the model writes them.
+
+    Example: graft toolformer run runs/mine/train/toolformer/model "7 boxes of 12 eggs are"
+    """
+    import sys
+
+    from graft.config import load
+    from graft.models.huggingface import load_model
+    from graft.toolformer.run import Called, Generation, RunConfig, Wrote, stream
+    from graft.toolformer.teach import tools_of
+
+    config = load(RunConfig, None, settings or [])
+    chosen = tools_of(Path(model), _names(tools), search, _day(today))
+    language_model = load_model(model)
+    from graft.toolformer.dataset import Text
+
+    for number, prompt in enumerate(prompts):
+        sys.stdout.write(prompt)
+        text = Text(str(number), prompt, _day(today))
+        for event in stream([text], language_model, chosen, config):
+            match event:
+                case Wrote(text=written):
+                    sys.stdout.write(written)
+                case Called(call=traced):
+                    sys.stdout.write(_shown(traced))
+                case Generation():
+                    sys.stdout.write("\n")
+            sys.stdout.flush()
+
+
+def _shown(traced: object) -> str:
+    from graft.toolformer.call import render
+    from graft.toolformer.writing import TracedCall
+
+    assert isinstance(traced, TracedCall)
+    if traced.error is None:
+        return f" {render(traced.call)}"
+    return f" {render(traced.call)[:-1]} !! {traced.error}]"
+
+
+def _flags(**given: object) -> list[str]:
+    """Flags as overrides of the recipe; what was not given overrides nothing."""
+    import json
+
+    lines: list[str] = []
+    for name, value in given.items():
+        if name == "tools" and value is not None:
+            value = _names(str(value))
+        if value is not None:
+            shown = json.dumps(str(value)) if isinstance(value, Path) else value
+            lines.append(f"{name}={json.dumps(shown) if isinstance(shown, list) else shown}")
+    return lines
+
+
+def _names(tools: str | None) -> list[str] | None:
+    return (
+        None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
+    )
+
+
+def _day(written: str | None):
+    import datetime
+
+    from graft.errors import ConfigError
+
+    try:
+        return None if written is None else datetime.date.fromisoformat(written)
+    except ValueError as error:
+        raise ConfigError(f"--today {written!r} is not a date such as 2023-01-30") from error
+
+
+def _begin(out: Path, recipe: Path | None, overrides: list[str]) -> Workshop:
+    from graft.config import load
+    from graft.toolformer.teach import TeachConfig, Workshop
+
+    return Workshop.begin(out, load(TeachConfig, recipe, overrides))
+
+
+def _resume(out: Path, overrides: list[str] | None) -> Workshop:
+    from graft.toolformer.teach import Workshop
+
+    return Workshop.resume(out, overrides or [])
+
+
+def _print_counts(counts: dict[str, int]) -> None:
+    from graft.cli.tables import show_counts
+
+    show_counts(counts)
+
+
+def _print_kept(run: Path) -> None:
+    from graft.cli.tables import show_kept
+
+    show_kept(run / "keep" / "report.json")
+
+
+def _print_report(run: Path) -> None:
+    from graft.cli.tables import show_report
+
+    show_report(run / "report.json")
+
+
+__all__ = ["TeachConfig", "app"]
