@@ -13,6 +13,7 @@ from graft.toolformer.dataset import Text, splice
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.tool import Tool
+from small_models import TOKENIZERS, make_model
 
 DAY = datetime.date(2023, 1, 30)
 SUM = "Mara had 47 apples and 38 plums, in all"
@@ -44,17 +45,18 @@ def new_model() -> HuggingFaceModel:
         eos_token="<|end|>",
         clean_up_tokenization_spaces=False,
     )
-    torch.manual_seed(0)
-    network = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(words),
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=640,
-        )
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=640,
     )
+    with torch.random.fork_rng(devices=[]):
+        # transformers draws new weights from the global generator only
+        torch.manual_seed(0)  # noqa: TID251
+        network = LlamaForCausalLM(config)
     return HuggingFaceModel(network, words, name="small")
 
 
@@ -98,3 +100,9 @@ def prompts() -> list[Text]:
     return [
         Text(name, text, DAY) for name, text in zip("abc", (SUM, LETTER, PLAIN), strict=True)
     ]
+
+
+@pytest.fixture(scope="session", params=list(TOKENIZERS))
+def reader(request: pytest.FixtureRequest) -> HuggingFaceModel:
+    """One random model with each kind of tokenizer."""
+    return make_model("llama", request.param)

@@ -129,7 +129,7 @@ def test_a_tool_that_hangs_costs_its_time_limit_and_no_more(taught, prompts, too
 def test_a_row_that_waits_for_its_tool_does_not_hold_the_others(taught, prompts, tools) -> None:
     others_done = threading.Event()
 
-    def wait_for_others(argument: str, context: Context) -> str:
+    def wait_for_others(_argument: str, _context: Context) -> str:
         assert others_done.wait(60), "the others were held up"
         return "85"
 

@@ -1,6 +1,7 @@
 """Pictures of what a run came to."""
 
 from pathlib import Path
+from typing import cast
 
 from graft.cli.tables import SYSTEMS
 from graft.store.whole import read_json
@@ -17,7 +18,7 @@ def plot_report(report: Path, picture: Path) -> None:
     """Accuracy per task and system with 95% intervals, as a bar chart."""
     from matplotlib.figure import Figure
 
-    tasks = read_json(report)["tasks"]
+    tasks = cast("dict[str, dict[str, dict[str, float]]]", read_json(report)["tasks"])
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     for offset, system in enumerate(SYSTEMS):

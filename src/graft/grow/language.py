@@ -129,6 +129,8 @@ def new_tokenizer(config: GrowConfig) -> PreTrainedTokenizerFast:
 
 def new_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A model with random weights, from the seed."""
+    end = tokenizer.eos_token_id
+    assert isinstance(end, int)
     shape = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.width,
@@ -138,12 +140,13 @@ def new_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaFo
         num_key_value_heads=config.heads,
         max_position_embeddings=config.context,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=end,
+        eos_token_id=end,
         pad_token_id=None,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        # transformers draws new weights from the global generator only; the fork gives it back
+        torch.manual_seed(config.seed)  # noqa: TID251
         return LlamaForCausalLM(shape)
 
 

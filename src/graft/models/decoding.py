@@ -61,7 +61,7 @@ class SlotDecoder:
         self.lengths[row] = min(self.lengths[row], kept)
 
     def _feed_some(self, rows: list[int], fed: list[list[int]]) -> Float[Tensor, "B V"]:
-        """One pass; where most rows take part, idle ones are cheaper than a copy of the others."""
+        """One pass; where most rows take part, idle ones cost less than a copy of them."""
         if len(rows) * 2 <= len(self.lengths):
             return self._feed(rows, fed)
         everyone = list(range(len(self.lengths)))

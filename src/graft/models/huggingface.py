@@ -47,7 +47,7 @@ class HuggingFaceModel:
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.name = name or str(model.config._name_or_path)
+        self.name = name or (model.config.name_or_path or "")
         self.batch_tokens = batch_tokens
         self.words = Words(tokenizer)
         self.encode, self.encode_after = self.words.encode, self.words.encode_after
@@ -200,7 +200,8 @@ def load_model(
             f"cannot load the model {name!r}: {str(error).splitlines()[0]} Give a folder made "
             "by save_pretrained, a hub id (with network, or in the local cache), or 'seedling'."
         ) from error
-    return HuggingFaceModel(model.to(device or best_device()), tokenizer, name=name)
+    _move(model, device or best_device())
+    return HuggingFaceModel(model, tokenizer, name=name)
 
 
 def best_device() -> str:
@@ -212,6 +213,10 @@ def best_device() -> str:
 
 def _dtype(device: str | None) -> str:
     return "float32" if (device or best_device()) == "cpu" else "bfloat16"
+
+
+def _move(module: nn.Module, device: str) -> None:
+    module.to(device)
 
 
 def _require_whole(folder: Path) -> None:

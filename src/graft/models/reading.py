@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ class SlotReading:
             return found
         for text, probability_N in enumerate(found):
             chains = [_Chain(text, int(i)) for i in np.flatnonzero(probability_N > floor)]
-            for token, following in zip(marker[:-1], marker[1:], strict=True):
+            for token, following in pairwise(marker):
                 if not chains:
                     break
                 logits_NV = self._grow(chains, [token] * len(chains))
@@ -130,7 +131,7 @@ class SlotReading:
         return torch.cat(parts).exp().double().numpy()
 
     def _grow(self, chains: Sequence[_Chain], tokens: Sequence[int]) -> Float[Tensor, "N V"]:
-        """Append one token to each chain; the logits of what follows, in the order of `chains`."""
+        """Append one token to each chain; the logits of what follows each."""
         texts = sorted({chain.text for chain in chains})
         row_of = {text: row for row, text in enumerate(texts)}
         placed: list[list[tuple[_Chain, int]]] = [[] for _ in texts]

@@ -98,6 +98,7 @@ class Slots(Cache):
         """Copy the first `columns` columns of a cache of one row into every row."""
         for mine, theirs in zip(self.layers, source.layers, strict=True):
             assert isinstance(mine, _SlotLayer)
+            assert isinstance(theirs, _SlotLayer)
             assert theirs.keys is not None
             assert theirs.values is not None
             if not mine.is_initialized:

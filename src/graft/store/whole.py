@@ -11,7 +11,7 @@ import os
 import uuid
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 from graft.errors import StoreError
 
@@ -91,13 +91,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, object]:
     """The JSON object in a file that `write_json` wrote.
 
     Raises:
         StoreError: it is not there, or holds something else.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value: object = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {error}; run its stage again") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path}: not a JSON object; run its stage again")
+    return cast("dict[str, object]", value)

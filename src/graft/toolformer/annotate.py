@@ -87,14 +87,15 @@ def select_positions(probability_N: np.ndarray, sampling: Sampling) -> list[int]
 
 def fitting_prompt(tool: Tool, model: LanguageModel) -> list[int]:
     """The tokens of a tool's prompt, with as many demonstrations as leave half the context."""
+    tokens: list[int] = []
     for count in range(len(tool.prompt.demonstrations), -1, -1):
         shown = replace(tool.prompt, demonstrations=tool.prompt.demonstrations[:count])
         tokens = model.encode(render_prompt(shown))
         if len(tokens) * 2 <= model.context:
             return tokens
     raise ModelError(
-        f"{model.name}: the instruction of {tool.name} alone is {len(tokens)} tokens, more than "
-        f"half of its context of {model.context}; propose by rules instead"
+        f"{model.name}: the instruction of {tool.name} alone is {len(tokens)} tokens, more "
+        f"than half of its context of {model.context}; propose by rules instead"
     )
 
 

@@ -111,7 +111,7 @@ def answer_tokens(model: LanguageModel, result: str) -> list[int]:
 def splice(
     model: LanguageModel, tokens: Sequence[int], calls: Sequence[tuple[int, Call]]
 ) -> list[int]:
-    """A text's tokens with calls in front of their positions; the text's own stay as they are."""
+    """A text's tokens with calls in front of their positions; its own stay as they are."""
     merged: list[int] = []
     done = 0
     for position, call in sorted(calls, key=lambda placed: placed[0]):

@@ -17,7 +17,7 @@ GOODS = (
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What the encyclopedia says of a subject: its title, one sentence, the key word, the value."""
+    """What the encyclopedia says of a subject: title, key word, value, one sentence."""
 
     subject: str
     relation: str

@@ -1,6 +1,7 @@
 """Names of people and places, made of syllables, and half of them held out."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -54,7 +55,9 @@ def land(rng: np.random.Generator, half: Half) -> str:
     return _drawn(rng, half, _PLACE, _LAND_END)
 
 
-def _drawn(rng: np.random.Generator, half: Half, starts: list[str], ends: list[str]) -> str:
+def _drawn(
+    rng: np.random.Generator, half: Half, starts: Sequence[str], ends: Sequence[str]
+) -> str:
     while True:
         name = pick(rng, starts) + pick(rng, ends)
         if held_out(name) == (half == "held"):

@@ -66,7 +66,7 @@ def vary(rng: np.random.Generator, shape: str, slots: Mapping[str, str]) -> str:
 
 
 def tell(kind: str, sentences: Sequence[str], use: Use | None) -> Story:
-    """Join sentences into a story; `use.position` is found at the mark `@` before its answer."""
+    """Join sentences into a story; `use.position` is where the mark `@` stands in it."""
     text = " ".join(sentence for sentence in sentences if sentence)
     at = text.find(" @")
     if at < 0 or use is None:
