@@ -4,7 +4,7 @@ import os
 import sys
 
 THREADS = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # small models on few cores wait more than they work otherwise
+    "OMP_WAIT_POLICY": "PASSIVE",  # small models on few cores would only wait
     "TOKENIZERS_PARALLELISM": "false",
 }
 

@@ -1,4 +1,4 @@
-"""The commands by their names; each imports what it needs when it runs, so that help is quick."""
+"""The commands by their names; each imports what it needs when it runs: help is quick."""
 
 import typer
 

@@ -23,6 +23,7 @@ def demo(out: Out = Path("runs/demo/toolformer")) -> None:
     from graft.cli.tables import show_generations, show_kept, show_report
     from graft.config import load
     from graft.toolformer import teach as stages
+    from graft.toolformer.compare import generate_some
     from graft.world.shipped import FOLDER
 
     console, began = Console(), time.perf_counter()
@@ -41,7 +42,7 @@ def demo(out: Out = Path("runs/demo/toolformer")) -> None:
     show(stages.teach(shop))
     show_kept(out / "keep" / "report.json")
     show_report(out / "report.json")
-    show_generations(stages.generate_some(shop, per_task=(2, 1, 1, 1)))
+    show_generations(generate_some(shop, per_task=(2, 1, 1, 1)))
     plot_report(out / "report.json", out / "report.png")
     model = out / "train" / "toolformer" / "model"
     console.print(f"kept corpus  {out / 'keep' / 'kept.jsonl'}", highlight=False)

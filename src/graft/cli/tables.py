@@ -47,7 +47,7 @@ def show_kept(report: Path) -> None:
 
 
 def show_report(report: Path) -> None:
-    """Accuracy per task and system with its interval, share of inputs with a call, perplexity."""
+    """Accuracy per task and system, its interval, the share with a call, and perplexity."""
     content = cast("dict[str, dict[str, dict[str, dict[str, float]]]]", _read(report))
     table = Table("task", *SYSTEMS, title="accuracy in % (95% interval; inputs with a call)")
     for task, systems in content["tasks"].items():

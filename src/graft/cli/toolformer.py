@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from graft.toolformer.teach import TeachConfig, Workshop
+    from graft.toolformer.workshop import TeachConfig, Workshop
 
 app = typer.Typer(no_args_is_help=True, help="Teach a language model to use tools.")
 
@@ -146,16 +146,14 @@ def run(
     """
     import sys
 
-    from graft.config import load
     from graft.models.huggingface import load_model
-    from graft.toolformer.run import Called, Generation, RunConfig, Wrote, stream
-    from graft.toolformer.teach import tools_of
+    from graft.toolformer.dataset import Text
+    from graft.toolformer.run import Called, Generation, Wrote, stream
+    from graft.toolformer.workshop import run_config_of, tools_of
 
-    config = load(RunConfig, None, settings or [])
+    config = run_config_of(Path(model), settings or [])
     chosen = tools_of(Path(model), _names(tools), search, _day(today))
     language_model = load_model(model)
-    from graft.toolformer.dataset import Text
-
     for number, prompt in enumerate(prompts):
         sys.stdout.write(prompt)
         text = Text(str(number), prompt, _day(today))
@@ -213,13 +211,13 @@ def _day(written: str | None):
 
 def _begin(out: Path, recipe: Path | None, overrides: list[str]) -> Workshop:
     from graft.config import load
-    from graft.toolformer.teach import TeachConfig, Workshop
+    from graft.toolformer.workshop import TeachConfig, Workshop
 
     return Workshop.begin(out, load(TeachConfig, recipe, overrides))
 
 
 def _resume(out: Path, overrides: list[str] | None) -> Workshop:
-    from graft.toolformer.teach import Workshop
+    from graft.toolformer.workshop import Workshop
 
     return Workshop.resume(out, overrides or [])
 

@@ -1,148 +1,44 @@
 """All stages in a row, in a run's folder: from a corpus to a model that uses tools.
 
-Here a stage meets the shards it works on. Each stage has a folder with its own recipe, so it
-can be run, stopped, resumed and replaced alone:
-
-    RUN/corpus/     the texts, split into passages that fit the model
-    RUN/annotate/   their candidate calls
-    RUN/score/      the candidates' losses
-    RUN/keep/       the chosen calls: merged texts, kept.jsonl to read, report.json
-    RUN/train/      the taught model and its control
-    RUN/evaluate/   both and the base on tasks
+Here a stage, a function from an iterable to an iterator, meets the shards that it works on.
 """
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, cast
 
 import pyarrow as pa
 
-from graft.config import dump, load, to_table
-from graft.errors import ConfigError, StoreError
-from graft.models.huggingface import HuggingFaceModel, load_model
+from graft.config import to_table
+from graft.errors import ConfigError
 from graft.scale.local import carry
 from graft.scale.progress import Progress
-from graft.store.runs import Run, write_json, write_text
-from graft.store.shards import Row, list_shards, read_shard, read_shards, write_shard
-from graft.store.whole import read_json, writing
-from graft.toolformer.annotate import AnnotateConfig, annotate, most_text_tokens
+from graft.store.runs import write_json, write_text
+from graft.store.shards import Row, list_shards, read_shards, write_shard
+from graft.store.whole import read_json
+from graft.toolformer.annotate import annotate, most_text_tokens
+from graft.toolformer.compare import evaluate_run
 from graft.toolformer.corpus import CorpusReader, split_passages, write_corpus
-from graft.toolformer.dataset import Merged, Text
-from graft.toolformer.evaluate import (
-    Measured,
-    System,
-    build_report,
-    evaluate,
-    measure_perplexity,
-)
-from graft.toolformer.keep import KeepConfig, Kept, choose, describe, merge, score
+from graft.toolformer.dataset import Merged
+from graft.toolformer.keep import Kept, choose, describe, merge, score
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
-from graft.toolformer.run import Generation, run
-from graft.toolformer.tasks.files import load_task
-from graft.toolformer.tools.execute import Executor
-from graft.toolformer.tools.tool import Tool
-from graft.toolformer.tools.toolbox import tools_by_name
-from graft.toolformer.train import TrainConfig, count_steps, divide, finetune, read_card
-from graft.toolformer.writing import RunConfig
+from graft.toolformer.train import count_steps, divide, finetune
+from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
 
-Trained = Literal["toolformer", "control"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Settings of `evaluate`."""
-
-    tasks: tuple[Path, ...] = ()  # JSON lines of questions
-    texts: Path | None = None  # texts for perplexity; else the development texts of `train`
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeachConfig:
-    """A whole run: what is taught with what, and the settings of every stage."""
-
-    corpus: Path
-    model: str = "seedling"
-    tools: tuple[str, ...] = ("calculator", "calendar")
-    search: Path | None = None  # the texts that the search tool looks through
-    today: date | None = None  # what the calendar says where a text has no date
-    shard_texts: int = 128
-    limit: int | None = None  # texts to read from the corpus
-    annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
-    keep: KeepConfig = field(default_factory=KeepConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    run: RunConfig = field(default_factory=lambda: RunConfig(wait_for_tools=True))
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-
-
-class Workshop:
-    """A run's folder with the model and tools that its stages share, loaded when first asked."""
-
-    def __init__(self, root: Path, config: TeachConfig) -> None:
-        self.root, self.config = root, config
-        self.executor = Executor()
-        self._model: HuggingFaceModel | None = None
-        self._tools: dict[str, Tool] | None = None
-
-    @classmethod
-    def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
-        """A run in `root`, new or begun; its recipe is left there for the later stages."""
-        with writing(root):
-            root.mkdir(parents=True, exist_ok=True)
-        write_text(root / "recipe.json", dump(config))
-        return cls(root, config)
-
-    @classmethod
-    def resume(cls, root: Path, overrides: Sequence[str] = ()) -> "Workshop":
-        """The run in `root` with its own recipe, some settings changed."""
-        if not (root / "recipe.json").is_file():
-            raise StoreError(f"{root}: no run here; begin one with `graft toolformer annotate`")
-        return cls.begin(root, load(TeachConfig, root / "recipe.json", overrides))
-
-    @property
-    def model(self) -> HuggingFaceModel:
-        """The base model."""
-        if self._model is None:
-            self._model = load_model(self.config.model)
-        return self._model
-
-    @property
-    def tools(self) -> dict[str, Tool]:
-        """The tools by the names they have in calls."""
-        if self._tools is None:
-            self._tools = tools_by_name(
-                self.config.tools,
-                corpus=self.config.search,
-                today=self.config.today,
-                index_folder=self.root / "index",
-            )
-        return self._tools
-
-    def open(self, stage: str, settings: Mapping[str, object]) -> Run:
-        """The folder of a stage, refused if it was begun with other settings."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        return Run.open(self.root / stage, settings)
-
-    def require(self, stage: str) -> Path:
-        """The shards of a finished stage."""
-        if not (self.root / stage / "shards" / "manifest.json").is_file():
-            raise StoreError(
-                f"{self.root}: the stage '{stage}' is not finished; run "
-                f"`graft toolformer {'annotate' if stage == 'corpus' else stage}` first"
-            )
-        return self.root / stage / "shards"
-
-    def require_model(self, kind: Trained) -> Path:
-        """The folder of a trained model."""
-        folder = self.root / "train" / kind / "model"
-        if not folder.is_dir():
-            raise StoreError(f"{folder}: not there; run `graft toolformer train` first")
-        return folder
+__all__ = [
+    "TeachConfig",
+    "Workshop",
+    "annotate_corpus",
+    "evaluate_run",
+    "gather",
+    "keep_calls",
+    "read_counts",
+    "score_candidates",
+    "teach",
+    "train_model",
+]
 
 
 def gather(shop: Workshop) -> Iterator[Progress]:
@@ -151,8 +47,8 @@ def gather(shop: Workshop) -> Iterator[Progress]:
     most = most_text_tokens(shop.model, shop.tools, config.annotate)
     if most < 8:
         raise ConfigError(
-            f"the context of {config.model} leaves {most} tokens for a text beside the prompts; "
-            "take a model with a longer context, or propose by rules"
+            f"the context of {config.model} leaves {most} tokens for a text beside the "
+            "prompts; take a model with a longer context, or propose by rules"
         )
     settings = {
         "corpus": str(config.corpus),
@@ -242,90 +138,8 @@ def train_model(shop: Workshop, kind: Trained) -> Iterator[Progress]:
         if step.perplexity is not None:
             note += f", development perplexity {step.perplexity:.3f}"
         yield Progress(f"train {kind}", step.index, total, "steps", note)
-
-
-def evaluate_run(shop: Workshop) -> Iterator[Progress]:
-    """Compare base, control, disabled and Toolformer on the recipe's tasks; writes the report."""
-    config = shop.config
-    tasks = [load_task(path) for path in config.evaluate.tasks]
-    control = load_model(str(shop.require_model("control")))
-    taught = load_model(str(shop.require_model("toolformer")))
-    systems: dict[str, System] = {
-        "base": (shop.model, shop.tools),
-        "control": (control, shop.tools),
-        "disabled": (taught, {}),
-        "toolformer": (taught, shop.tools),
-    }
-    began, measured = time.perf_counter(), list[Measured]()
-    results = evaluate(
-        systems, tasks, config.run, seed=config.evaluate.seed, executor=shop.executor
-    )
-    for one in results:
-        measured.append(one)
-        note = f"{one.task}, {one.system}: {100 * one.result.accuracy:.1f}%"
-        yield Progress("evaluate", len(measured), len(tasks) * len(systems), "results", note)
-    texts = _texts_to_predict(shop)
-    perplexities = {
-        "base": measure_perplexity(shop.model, texts),
-        "control": measure_perplexity(control, texts),
-        "disabled": measure_perplexity(taught, texts, disabled=True),
-    }
-    report = build_report(measured, perplexities)
-    tokens = sum(model.tokens_processed for model in (shop.model, control, taught))
-    with writing(shop.root / "evaluate"):
-        (shop.root / "evaluate").mkdir(exist_ok=True)
-    write_json(shop.root / "evaluate" / "report.json", report)
-    write_json(
-        shop.root / "evaluate" / "seconds.json",
-        {"seconds": time.perf_counter() - began, "tokens": tokens},
-    )
-    write_json(shop.root / "report.json", {**report, **summarize(shop)})
-
-
-def generate_some(shop: Workshop, per_task: Iterable[int]) -> list[Generation]:
-    """The taught model on the first questions of each task."""
-    model = load_model(str(shop.require_model("toolformer")))
-    prompts = [
-        Text(asked.id, asked.prompt, asked.date)
-        for path, count in zip(shop.config.evaluate.tasks, per_task, strict=False)
-        for asked in load_task(path).questions[:count]
-    ]
-    return list(run(prompts, model, shop.tools, shop.config.run, shop.executor))
-
-
-def summarize(shop: Workshop) -> dict[str, object]:
-    """What the stages before came to: texts and calls, tokens processed, seconds."""
-    kept = read_json(shop.root / "keep" / "report.json")
-    logs = {
-        "annotate": shop.root / "annotate" / "shards" / "log.jsonl",
-        "keep": shop.root / "score" / "shards" / "log.jsonl",
-        "train": shop.root / "train" / "toolformer" / "log.jsonl",
-        "control": shop.root / "train" / "control" / "log.jsonl",
-    }
-    lines = {stage: _log_lines(path) for stage, path in logs.items()}
-    lines["evaluate"] = [read_json(shop.root / "evaluate" / "seconds.json")]
-    candidates = sum(cast("dict[str, int]", kept["candidates"]).values())
-    corpus = {"texts": kept["texts"], "candidates": candidates, "kept": kept["kept"]}
-    return {
-        "corpus": corpus,
-        "tokens": {s: int(sum(one["tokens"] for one in all)) for s, all in lines.items()},
-        "seconds": {
-            s: round(sum(one["seconds"] for one in all), 2) for s, all in lines.items()
-        },
-    }
-
-
-def _log_lines(path: Path) -> list[dict[str, float]]:
-    """The lines of a log, the last one of each shard or step."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return list({line.get("shard", line.get("index")): line for line in lines}.values())
-
-
-def _texts_to_predict(shop: Workshop) -> list[Text]:
-    if shop.config.evaluate.texts is not None:
-        return list(CorpusReader(shop.config.evaluate.texts))
-    chosen = divide(read_merged(shop), shop.config.train, calls=False).development
-    return [Text(str(k), shop.model.decode(tokens)) for k, tokens in enumerate(chosen)]
+    if kind == "toolformer":
+        _recommend(folder / "model", shop)
 
 
 def teach(shop: Workshop) -> Iterator[Progress]:
@@ -338,14 +152,6 @@ def teach(shop: Workshop) -> Iterator[Progress]:
     yield from train_model(shop, "control")
     if shop.config.evaluate.tasks:
         yield from evaluate_run(shop)
-
-
-def read_merged(shop: Workshop) -> list[Merged]:
-    """The merged texts of `keep`."""
-    path = shop.root / "keep" / "merged.parquet"
-    if not path.is_file():
-        raise StoreError(f"{path}: not there; run `graft toolformer keep` first")
-    return [MERGED.from_row(row) for row in read_shard(path)]
 
 
 def _carry(
@@ -381,16 +187,6 @@ def read_counts(shop: Workshop) -> Counter[str]:
     return sum((ANNOTATED.from_row(row).counts for row in rows), Counter[str]())
 
 
-def tools_of(
-    folder: Path, names: Iterable[str] | None, search: Path | None, today: date | None
-) -> dict[str, Tool]:
-    """The tools that a taught model's `graft.json` names, or those that `names` names."""
-    card = read_card(folder) or {"tools": []}
-    written = cast("list[dict[str, str]]", card["tools"])
-    chosen = names if names is not None else [tool["name"] for tool in written]
-    return tools_by_name(chosen, corpus=search, today=today)
-
-
 def _lines(merged: Iterable[Merged], kept: Kept, shop: Workshop) -> Iterator[str]:
     """Each merged text as a JSON line: to read, or to train on elsewhere."""
     for record in merged:
@@ -404,3 +200,16 @@ def _lines(merged: Iterable[Merged], kept: Kept, shop: Workshop) -> Iterator[str
             "gains": gains,
         }
         yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _recommend(model: Path, shop: Workshop) -> None:
+    """Tell in a model's card when it is to open a call, and what its search looks through."""
+    card = read_json(model / "graft.json")
+    config = shop.config
+    card["run"] = {
+        "top_k": config.run.top_k,
+        "least_probability": config.run.least_probability,
+        "max_calls": config.run.max_calls,
+    }
+    card["search"] = None if config.search is None else str(config.search)
+    write_json(model / "graft.json", card)

@@ -1,0 +1,111 @@
+"""What a run came to: four systems on the same tasks, in one report."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+from graft.models.huggingface import load_model
+from graft.scale.progress import Progress
+from graft.store.runs import write_json
+from graft.store.whole import read_json, writing
+from graft.toolformer.corpus import CorpusReader
+from graft.toolformer.dataset import Text
+from graft.toolformer.evaluate import (
+    Measured,
+    System,
+    build_report,
+    evaluate,
+    measure_perplexity,
+)
+from graft.toolformer.run import Generation, run
+from graft.toolformer.tasks.files import load_task
+from graft.toolformer.train import divide
+from graft.toolformer.workshop import Workshop, read_merged
+
+
+def evaluate_run(shop: Workshop) -> Iterator[Progress]:
+    """Put base, control, disabled and Toolformer to the recipe's tasks; writes the report."""
+    config = shop.config
+    tasks = [load_task(path) for path in config.evaluate.tasks]
+    control = load_model(str(shop.require_model("control")))
+    taught = load_model(str(shop.require_model("toolformer")))
+    systems: dict[str, System] = {
+        "base": (shop.model, shop.tools),
+        "control": (control, shop.tools),
+        "disabled": (taught, {}),
+        "toolformer": (taught, shop.tools),
+    }
+    began, measured = time.perf_counter(), list[Measured]()
+    results = evaluate(
+        systems, tasks, config.run, seed=config.evaluate.seed, executor=shop.executor
+    )
+    for one in results:
+        measured.append(one)
+        note = f"{one.task}, {one.system}: {100 * one.result.accuracy:.1f}%"
+        yield Progress("evaluate", len(measured), len(tasks) * len(systems), "results", note)
+    texts = _texts_to_predict(shop)
+    perplexities = {
+        "base": measure_perplexity(shop.model, texts),
+        "control": measure_perplexity(control, texts),
+        "disabled": measure_perplexity(taught, texts, disabled=True),
+    }
+    report = build_report(measured, perplexities)
+    tokens = sum(model.tokens_processed for model in (shop.model, control, taught))
+    with writing(shop.root / "evaluate"):
+        (shop.root / "evaluate").mkdir(exist_ok=True)
+    write_json(shop.root / "evaluate" / "report.json", report)
+    write_json(
+        shop.root / "evaluate" / "seconds.json",
+        {"seconds": time.perf_counter() - began, "tokens": tokens},
+    )
+    write_json(shop.root / "report.json", {**report, **summarize(shop)})
+
+
+def generate_some(shop: Workshop, per_task: Iterable[int]) -> list[Generation]:
+    """The taught model on the first questions of each task."""
+    model = load_model(str(shop.require_model("toolformer")))
+    prompts = [
+        Text(asked.id, asked.prompt, asked.date)
+        for path, count in zip(shop.config.evaluate.tasks, per_task, strict=False)
+        for asked in load_task(path).questions[:count]
+    ]
+    return list(run(prompts, model, shop.tools, shop.config.run, shop.executor))
+
+
+def summarize(shop: Workshop) -> dict[str, object]:
+    """What the stages before came to: texts and calls, tokens processed, seconds."""
+    kept = read_json(shop.root / "keep" / "report.json")
+    logs = {
+        "annotate": shop.root / "annotate" / "shards" / "log.jsonl",
+        "keep": shop.root / "score" / "shards" / "log.jsonl",
+        "train": shop.root / "train" / "toolformer" / "log.jsonl",
+        "control": shop.root / "train" / "control" / "log.jsonl",
+    }
+    lines = {stage: _log_lines(path) for stage, path in logs.items()}
+    lines["evaluate"] = [
+        cast("dict[str, float]", read_json(shop.root / "evaluate" / "seconds.json"))
+    ]
+    candidates = sum(cast("dict[str, int]", kept["candidates"]).values())
+    corpus = {"texts": kept["texts"], "candidates": candidates, "kept": kept["kept"]}
+    return {
+        "corpus": corpus,
+        "tokens": {s: int(sum(one["tokens"] for one in all)) for s, all in lines.items()},
+        "seconds": {
+            s: round(sum(one["seconds"] for one in all), 2) for s, all in lines.items()
+        },
+    }
+
+
+def _log_lines(path: Path) -> list[dict[str, float]]:
+    """The lines of a log, the last one of each shard or step."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return list({line.get("shard", line.get("index")): line for line in lines}.values())
+
+
+def _texts_to_predict(shop: Workshop) -> list[Text]:
+    if shop.config.evaluate.texts is not None:
+        return list(CorpusReader(shop.config.evaluate.texts))
+    chosen = divide(read_merged(shop), shop.config.train, calls=False).development
+    return [Text(str(k), shop.model.decode(tokens)) for k, tokens in enumerate(chosen)]

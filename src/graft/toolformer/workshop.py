@@ -1,0 +1,158 @@
+"""A run's folder and what its stages share: the recipe, the model, the tools.
+
+Each stage has a folder with its own recipe, so it can be run, stopped, resumed and replaced
+alone:
+
+    RUN/recipe.json the settings of all stages
+    RUN/corpus/     the texts, split into passages that fit the model
+    RUN/annotate/   their candidate calls
+    RUN/score/      the candidates' losses
+    RUN/keep/       the chosen calls: merged texts, kept.jsonl to read, report.json
+    RUN/train/      the taught model and its control
+    RUN/evaluate/   both and the base on tasks
+    RUN/report.json what it all came to
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal, cast
+
+from graft.config import dump, load
+from graft.errors import StoreError
+from graft.models.huggingface import HuggingFaceModel, load_model
+from graft.store.runs import Run, write_text
+from graft.store.shards import read_shard
+from graft.store.whole import writing
+from graft.toolformer.annotate import AnnotateConfig
+from graft.toolformer.dataset import Merged
+from graft.toolformer.keep import KeepConfig
+from graft.toolformer.records import MERGED
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Tool
+from graft.toolformer.tools.toolbox import tools_by_name
+from graft.toolformer.train import TrainConfig, read_card
+from graft.toolformer.writing import RunConfig
+
+Trained = Literal["toolformer", "control"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Settings of `evaluate`."""
+
+    tasks: tuple[Path, ...] = ()  # JSON lines of questions
+    texts: Path | None = None  # texts for perplexity; else the development texts of `train`
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachConfig:
+    """A whole run: what is taught with what, and the settings of every stage."""
+
+    corpus: Path
+    model: str = "seedling"
+    tools: tuple[str, ...] = ("calculator", "calendar")
+    search: Path | None = None  # the texts that the search tool looks through
+    today: date | None = None  # what the calendar says where a text has no date
+    shard_texts: int = 128
+    limit: int | None = None  # texts to read from the corpus
+    annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    run: RunConfig = field(default_factory=lambda: RunConfig(wait_for_tools=True))
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+class Workshop:
+    """A run's folder with what its stages share; model and tools are loaded when asked for."""
+
+    def __init__(self, root: Path, config: TeachConfig) -> None:
+        self.root, self.config = root, config
+        self.executor = Executor()
+        self._model: HuggingFaceModel | None = None
+        self._tools: dict[str, Tool] | None = None
+
+    @classmethod
+    def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
+        """A run in `root`, new or begun; its recipe is left there for the later stages."""
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+        write_text(root / "recipe.json", dump(config))
+        return cls(root, config)
+
+    @classmethod
+    def resume(cls, root: Path, overrides: Sequence[str] = ()) -> "Workshop":
+        """The run in `root` with its own recipe, some settings changed."""
+        if not (root / "recipe.json").is_file():
+            raise StoreError(f"{root}: no run here; begin one with `graft toolformer annotate`")
+        return cls.begin(root, load(TeachConfig, root / "recipe.json", overrides))
+
+    @property
+    def model(self) -> HuggingFaceModel:
+        """The base model."""
+        if self._model is None:
+            self._model = load_model(self.config.model)
+        return self._model
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        """The tools by the names they have in calls."""
+        if self._tools is None:
+            self._tools = tools_by_name(
+                self.config.tools,
+                corpus=self.config.search,
+                today=self.config.today,
+                index_folder=self.root / "index",
+            )
+        return self._tools
+
+    def open(self, stage: str, settings: Mapping[str, object]) -> Run:
+        """The folder of a stage, refused if it was begun with other settings."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Run.open(self.root / stage, settings)
+
+    def require(self, stage: str) -> Path:
+        """The shards of a finished stage."""
+        if not (self.root / stage / "shards" / "manifest.json").is_file():
+            raise StoreError(
+                f"{self.root}: the stage '{stage}' is not finished; run "
+                f"`graft toolformer {'annotate' if stage == 'corpus' else stage}` first"
+            )
+        return self.root / stage / "shards"
+
+    def require_model(self, kind: Trained) -> Path:
+        """The folder of a trained model."""
+        folder = self.root / "train" / kind / "model"
+        if not folder.is_dir():
+            raise StoreError(f"{folder}: not there; run `graft toolformer train` first")
+        return folder
+
+
+def read_merged(shop: Workshop) -> list[Merged]:
+    """The merged texts of `keep`."""
+    path = shop.root / "keep" / "merged.parquet"
+    if not path.is_file():
+        raise StoreError(f"{path}: not there; run `graft toolformer keep` first")
+    return [MERGED.from_row(row) for row in read_shard(path)]
+
+
+def run_config_of(model: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """How a taught model is to be run, as its card says, some settings changed."""
+    card = read_card(model) or {}
+    known = cast("dict[str, object]", card.get("run", {}))
+    given = [f"{name}={value}" for name, value in known.items()]
+    return load(RunConfig, None, [*given, *overrides])
+
+
+def tools_of(
+    folder: Path, names: Iterable[str] | None, search: Path | None, today: date | None
+) -> dict[str, Tool]:
+    """The tools that a taught model's `graft.json` names, or those that `names` names."""
+    card = read_card(folder) or {"tools": []}
+    written = cast("list[dict[str, str]]", card["tools"])
+    chosen = names if names is not None else [tool["name"] for tool in written]
+    looked = cast("str | None", card.get("search"))
+    corpus = search or (None if looked is None else Path(looked))
+    return tools_by_name(chosen, corpus=corpus, today=today)
