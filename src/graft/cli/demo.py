@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 Out = Annotated[Path, typer.Option(help="the run's folder")]
+Record = Annotated[Path | None, typer.Option(help="folder to record the result in, for docs")]
 
 
-def demo(out: Out = Path("runs/demo/toolformer")) -> None:
+def demo(out: Out = Path("runs/demo/toolformer"), record: Record = None) -> None:
     """Teach the embedded language model three tools from plain text, and show what it learnt.
 
     Example: graft demo --out runs/demo/toolformer
@@ -48,4 +49,8 @@ def demo(out: Out = Path("runs/demo/toolformer")) -> None:
     console.print(f"kept corpus  {out / 'keep' / 'kept.jsonl'}", highlight=False)
     console.print(f"model        {model}", highlight=False)
     console.print(f"plot         {out / 'report.png'}", highlight=False)
+    if record is not None:
+        from graft.cli.record import record as record_result
+
+        record_result(out / "report.json", record, "demo", "graft demo")
     console.print(f"{time.perf_counter() - began:.0f} seconds", highlight=False)
