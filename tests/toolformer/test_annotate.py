@@ -1,0 +1,367 @@
+import contextlib
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from graft.errors import ModelError, ToolError
+from graft.models.finetune import copy_to_train, loss_of_rows
+from graft.models.huggingface import HuggingFaceModel
+from graft.models.language import Branch, Ids
+from graft.toolformer.annotate import (
+    AnnotateConfig,
+    Sampling,
+    annotate,
+    fitting_prompt,
+    most_text_tokens,
+    select_positions,
+)
+from graft.toolformer.call import Call, parse_asked
+from graft.toolformer.dataset import Annotated, Candidate, Text, generator, splice
+from graft.toolformer.tools.calculator import calculator_tool
+from graft.toolformer.tools.calendar import calendar_tool
+from graft.toolformer.tools.prompt import render_input, render_prompt
+from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
+
+DAY = datetime.date(2023, 1, 30)
+SUM, LETTER = "Mara had 47 apples and 38 plums, in all", "Dear Teren, today it is"
+CALLS = {
+    "Calculator": (SUM, Call("Calculator", "47 + 38")),
+    "Calendar": (LETTER, Call("Calendar", "")),
+}
+TEXTS = [
+    Text("sum", SUM + " 85 of them.", DAY),
+    Text("letter", LETTER + " Monday.", DAY),
+    Text("plain", "The harbour was quiet and the moon was bright.", DAY),
+    Text("sum again", "Teren had 38 plums and 47 apples, in all 85.", DAY),
+]
+SETTINGS = AnnotateConfig(
+    sampling=Sampling(threshold=0.001, positions=4, samples=6, temperature=1.3),
+    tools={},
+    call_tokens=14,
+)
+
+
+def small(tool: Tool) -> Tool:
+    """The tool with a prompt that a context of 640 tokens has room for."""
+    shown = Demonstration("I have 1 and 2, 3.", "I have 1 and 2, [Calculator(1 + 2)] 3.")
+    return replace(tool, prompt=Prompt(f"Add calls of {tool.name}.", (shown,)))
+
+
+@pytest.fixture(scope="module")
+def calling() -> dict[str, Tool]:
+    return {tool.name: small(tool) for tool in (calculator_tool(), calendar_tool())}
+
+
+@pytest.fixture(scope="module")
+def annotator(untaught: HuggingFaceModel, calling: dict[str, Tool]) -> HuggingFaceModel:
+    """A small model that has learnt, not too well, to copy two texts with a call in them."""
+    model, rows = copy_to_train(untaught), []
+    for name, (beginning, call) in CALLS.items():
+        for text in TEXTS[:3]:
+            prompt = fitting_prompt(calling[name], model)
+            asked, tokens = model.encode_after(render_input(text.text)), model.encode(text.text)
+            at = len(model.encode(beginning))
+            calls = [(at, call)] if text.text.startswith(beginning) else []
+            rows.append([*model.start, *prompt, *asked, *splice(model, tokens, calls)])
+    optimizer = torch.optim.AdamW(model.model.parameters(), lr=1e-2)
+    for _ in range(120):
+        loss = loss_of_rows(model, rows)
+        (loss.total / loss.count).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.model.requires_grad_(False)
+    return model
+
+
+def found(
+    texts: Sequence[Text], model: HuggingFaceModel, tools: dict[str, Tool], settings=SETTINGS
+) -> list[Annotated]:
+    return list(annotate(texts, model, tools, settings))
+
+
+def same(one: Annotated, other: Annotated) -> bool:
+    """Equal but for the last bits of the probabilities."""
+    pairs = list(zip(one.candidates, other.candidates, strict=False))
+    return (
+        one.text == other.text
+        and one.counts == other.counts
+        and len(one.candidates) == len(other.candidates)
+        and all((a.position, a.call) == (b.position, b.call) for a, b in pairs)
+        and all(abs(a.probability - b.probability) < 1e-5 for a, b in pairs)
+    )
+
+
+def test_positions_are_those_over_the_threshold_the_likeliest_in_the_texts_order() -> None:
+    probability_N = np.array([0.2, 0.05, 0.4, 0.1, 0.05001, 0.4])
+    assert select_positions(probability_N, Sampling(positions=9)) == [0, 2, 3, 4, 5]
+    assert select_positions(probability_N, Sampling(positions=3)) == [0, 2, 5]
+    assert select_positions(probability_N, Sampling(positions=1)) == [2]
+    assert select_positions(probability_N, Sampling(threshold=0.4)) == []
+    assert select_positions(np.zeros(0), Sampling()) == []
+    assert select_positions(np.zeros(3), Sampling(threshold=0.0)) == []
+
+
+def test_the_papers_numbers_are_the_defaults() -> None:
+    config = AnnotateConfig()
+    assert config.of(calendar_tool()) == Sampling(threshold=0.05, positions=5, samples=5)
+    assert config.of(calculator_tool()) == Sampling(threshold=0.0, positions=20, samples=10)
+
+
+@dataclass
+class Naive:
+    """One text, one position and one token at a time, without cache, mask or batch."""
+
+    text: Text
+    model: HuggingFaceModel
+    tool: Tool
+
+    def after(self, row: Ids) -> torch.Tensor:
+        prompt = fitting_prompt(self.tool, self.model)
+        asked = self.model.encode_after(render_input(self.text.text))
+        with torch.no_grad():
+            tokens_1T = torch.tensor([[*self.model.start, *prompt, *asked, *row]])
+            return self.model.model(tokens_1T, use_cache=False).logits[0, -1].float()
+
+    def probabilities(self) -> list[float]:
+        tokens, marker = self.model.encode(self.text.text), self.model.encode_after(" [")
+        found = [1.0] * len(tokens)
+        for i in range(len(tokens)):
+            for k, token in enumerate(marker):
+                found[i] *= float(self.after([*tokens[:i], *marker[:k]]).softmax(-1)[token])
+        return found
+
+    def sample(self, before: Ids, draws: np.ndarray) -> str:
+        written: list[int] = []
+        for draw in draws:
+            logits = self.after([*before, *written]) / SETTINGS.sampling.temperature
+            level = logits.softmax(-1).double().cumsum(-1)
+            written.append(int((level <= draw * float(level[-1])).sum()))
+            if set("]\n") & set(self.model.decode(written)):
+                break
+        return self.model.decode(written)
+
+    def calls(self, i: int) -> dict[Call, None]:
+        before = [*self.model.encode(self.text.text)[:i], *self.model.encode_after(" [")]
+        rng = generator(SETTINGS.seed, "annotate", self.text.id, self.tool.name, i)
+        drawn = rng.random((SETTINGS.sampling.samples, SETTINGS.call_tokens))
+        written = [self.sample(before, draws) for draws in drawn]
+        closed = [line.partition("]")[0].split(" ->")[0] for line in written if "]" in line]
+        calls = [call for call in map(parse_asked, closed) if call is not None]
+        return dict.fromkeys(call for call in calls if call.tool == self.tool.name)
+
+    def candidates(self) -> Iterator[Candidate]:
+        likely, sampling = self.probabilities(), SETTINGS.sampling
+        ranked = sorted(range(len(likely)), key=lambda i: -likely[i])[: sampling.positions]
+        for i in sorted(i for i in ranked if likely[i] > sampling.threshold):
+            for call in self.calls(i):
+                with contextlib.suppress(ToolError):
+                    result = self.tool.answer(call.argument, self.text.context)
+                    yield Candidate(i, call.answered(result), likely[i])
+
+
+def test_candidates_are_those_of_the_naive_way(annotator, calling) -> None:
+    together = found(TEXTS, annotator, calling)
+    for text, annotated in zip(TEXTS, together, strict=True):
+        seen = [tool for tool in calling.values() if tool.sees(text.text, text.context)]
+        expected = [one for tool in seen for one in Naive(text, annotator, tool).candidates()]
+        assert [(c.position, c.call) for c in annotated.candidates] == [
+            (c.position, c.call) for c in expected
+        ]
+        assert [c.probability for c in annotated.candidates] == pytest.approx(
+            [c.probability for c in expected], abs=1e-4
+        )
+    calls = [c.call.tool for one in together for c in one.candidates]
+    assert {"Calculator", "Calendar"} <= set(calls), "a comparison of nothing proves nothing"
+
+
+def test_a_texts_candidates_do_not_depend_on_its_neighbours_or_their_order(
+    annotator, calling
+) -> None:
+    together = found(TEXTS, annotator, calling)
+    alone = [found([text], annotator, calling)[0] for text in TEXTS]
+    reversed_ = found(TEXTS[::-1], annotator, calling)[::-1]
+    crowded = found(TEXTS, annotator, calling, replace(SETTINGS, batch_tokens=1))
+    for one, others in zip(together, zip(alone, reversed_, crowded, strict=True), strict=True):
+        assert all(same(one, other) for other in others)
+
+
+def test_the_same_seed_proposes_the_same_and_another_seed_something_else(
+    annotator, calling
+) -> None:
+    warm = replace(SETTINGS, sampling=replace(SETTINGS.sampling, temperature=2.0))
+    first = found(TEXTS, annotator, calling, warm)
+    assert first == found(TEXTS, annotator, calling, warm)
+    assert first != found(TEXTS, annotator, calling, replace(warm, seed=1))
+
+
+def test_every_proposal_is_counted_once(annotator, calling) -> None:
+    warm = replace(SETTINGS, sampling=replace(SETTINGS.sampling, temperature=2.0))
+    for annotated in found(TEXTS, annotator, calling, warm):
+        count = annotated.counts
+        assert count["texts"] == 1
+        for name, tool in calling.items():
+            outcomes = ("unclosed", "malformed", "repeated", "unanswered", "candidates")
+            assert count[f"{name}.proposed"] == sum(count[f"{name}.{o}"] for o in outcomes)
+            assert count[f"{name}.proposed"] == 6 * count[f"{name}.positions"]
+            assert count[f"{name}.candidates"] == sum(
+                c.call.tool == name for c in annotated.candidates
+            )
+            assert count[f"{name}.seen"] == tool.sees(
+                annotated.text.text, annotated.text.context
+            )
+
+
+class Scripted(HuggingFaceModel):
+    """A model that proposes before token 3, and there what it is told to write."""
+
+    script: tuple[str, ...] = ()
+
+    def read(self, _prompt: Ids, _inputs: Sequence[Ids], texts: Sequence[Ids]):
+        return ScriptedReading(self, texts)
+
+
+class ScriptedReading:
+    def __init__(self, model: Scripted, texts: Sequence[Ids]) -> None:
+        self.model, self.texts = model, texts
+
+    def probabilities(self, _marker: Ids, _floor: float = 0.0) -> list[np.ndarray]:
+        return [np.where(np.arange(len(text)) == 3, 0.5, 0.0) for text in self.texts]
+
+    def sample(
+        self,
+        _marker: Ids,
+        branches: Sequence[Branch],
+        _stop: frozenset[int],
+        _temperature: float,
+    ) -> list[list[list[int]]]:
+        return [[self.model.encode_after(line) for line in self.model.script] for _ in branches]
+
+
+def scripted(untaught: HuggingFaceModel, *lines: str) -> Scripted:
+    model = Scripted(untaught.model, untaught.tokenizer, name="scripted")
+    model.script = lines
+    return model
+
+
+def test_what_cannot_be_used_is_counted_by_its_reason(untaught, calling) -> None:
+    model = scripted(
+        untaught,
+        "Calculator(1 + 2)]",
+        "Calculator(1 + 2) -> 7]",  # what it answers itself is not believed
+        "Calculator(1 + 2",
+        "Calculator(1 + 2)\n",
+        "Calculator 1 + 2]",
+        "Calendar()]",
+        'Calculator("1 + 2")]',
+        "Calculator(1 / 0)]",
+        "Calculator(apples)]",
+        "Calculator(2 + 2)]",
+    )
+    [annotated] = found(TEXTS[:1], model, {"Calculator": calling["Calculator"]})
+    assert annotated.counts == {
+        "texts": 1,
+        "Calculator.seen": 1,
+        "Calculator.positions": 1,
+        "Calculator.proposed": 10,
+        "Calculator.unclosed": 2,
+        "Calculator.malformed": 3,
+        "Calculator.repeated": 1,
+        "Calculator.unanswered": 2,
+        "Calculator.candidates": 2,
+    }
+    assert annotated.candidates == (
+        Candidate(3, Call("Calculator", "1 + 2", "3"), 0.5),
+        Candidate(3, Call("Calculator", "2 + 2", "4"), 0.5),
+    )
+
+
+def test_a_tools_bug_stops_and_names_tool_argument_and_text(untaught, calling) -> None:
+    def broken(_argument: str, _context: Context) -> str:
+        raise RuntimeError("boom")
+
+    tool = replace(calling["Calculator"], answer=broken)
+    with pytest.raises(RuntimeError, match="boom") as caught:
+        found(TEXTS[:1], scripted(untaught, "Calculator(1 + 2)]"), {"Calculator": tool})
+    notes = " ".join(caught.value.__notes__)
+    assert "Calculator" in notes
+    assert "'1 + 2'" in notes
+    assert "text sum" in notes
+
+
+def test_rules_put_a_call_before_the_token_whose_answer_it_is(reader) -> None:
+    by_rules = AnnotateConfig(proposer="rules")
+    tool = calculator_tool()
+    text = Text("a", "Mara had 47 apples and 38 plums, in all 85 of them.")
+    [annotated] = found([text], reader, {"Calculator": tool}, by_rules)
+    [right] = {c.position for c in annotated.candidates if c.call.result == "85"}
+    tokens = reader.encode(text.text)
+    before, behind = reader.decode(tokens[:right]), reader.decode(tokens[right:])
+    assert before.strip() == "Mara had 47 apples and 38 plums, in all"
+    assert behind.strip() == "85 of them."
+    assert annotated.counts["Calculator.proposed"] == len(tool.rules(text.text, text.context))
+    assert {c.probability for c in annotated.candidates} == {1.0}
+
+
+def test_a_text_that_a_tool_does_not_see_is_not_annotated_with_it(annotator, calling) -> None:
+    blind = replace(calling["Calculator"], sees=lambda _text, _context: False)
+    [annotated] = found(TEXTS[:1], annotator, {"Calculator": blind})
+    assert annotated.candidates == ()
+    assert annotated.counts == {"texts": 1}
+
+
+def test_empty_and_overlong_texts_are_counted_and_come_without_candidates(
+    annotator, calling
+) -> None:
+    anywhere = replace(calling["Calculator"], sees=lambda _text, _context: True)
+    texts = [Text("nothing", ""), Text("long", "1 + 2 = 3, " * 200)]
+    empty, long = found(texts, annotator, {"Calculator": anywhere})
+    assert empty.counts == {"texts": 1, "Calculator.empty": 1}
+    assert long.counts == {"texts": 1, "Calculator.too_long": 1}
+    assert empty.candidates == long.candidates == ()
+
+
+def test_a_prompt_loses_demonstrations_until_it_leaves_half_the_context(
+    untaught, calling
+) -> None:
+    shown = Demonstration("I have 1 and 2, 3.", "I have 1 and 2, [Calculator(1 + 2)] 3.")
+    prompt = Prompt("Add calls.", (shown,) * 20)
+    tool = replace(calling["Calculator"], prompt=prompt)
+    tokens = fitting_prompt(tool, untaught)
+    count = untaught.decode(tokens).count("Input:")
+    assert 0 < count < 20
+    assert tokens == untaught.encode(
+        render_prompt(replace(prompt, demonstrations=(shown,) * count))
+    )
+    assert len(tokens) * 2 <= untaught.context
+    one_more = replace(prompt, demonstrations=(shown,) * (count + 1))
+    assert len(untaught.encode(render_prompt(one_more))) * 2 > untaught.context
+
+
+def test_an_instruction_that_leaves_no_room_is_refused_with_the_remedy(
+    untaught, calling
+) -> None:
+    tool = replace(calling["Calculator"], prompt=Prompt("Add calls of it. " * 60))
+    with pytest.raises(ModelError, match=r"small: .* Calculator alone .* propose by rules"):
+        fitting_prompt(tool, untaught)
+
+
+@pytest.mark.parametrize("unit", ["1 + 2 = 3, ", "apples 12 and ", "\n7", "naïve 9 ", " 4  5"])
+def test_the_longest_text_that_is_promised_to_fit_does(annotator, calling, unit: str) -> None:
+    most = most_text_tokens(annotator, calling, SETTINGS)
+    tokens = annotator.encode(unit * 300)[:most]
+    text = Text("long", annotator.decode(tokens))
+    assert abs(len(annotator.encode(text.text)) - most) <= 1
+    anywhere = {n: replace(t, sees=lambda _text, _context: True) for n, t in calling.items()}
+    few = replace(SETTINGS, sampling=Sampling(threshold=0.0, positions=400, samples=1))
+    [annotated] = found([text], annotator, anywhere, few)
+    assert not any(name.endswith("too_long") for name in annotated.counts)
+    assert annotated.counts["Calculator.positions"] >= most - 1
+
+
+def test_by_rules_a_text_may_fill_half_the_context(untaught, calling) -> None:
+    by_rules = AnnotateConfig(proposer="rules")
+    assert most_text_tokens(untaught, calling, by_rules) == untaught.context // 2
