@@ -129,11 +129,12 @@ class Kept:
 
     calls: Mapping[str, tuple[tuple[Candidate, Losses], ...]]
     reasons: Mapping[str, Counter[str]]
-    """Per tool: `kept`, `unhelpful`, `repeated` in its text, `place taken`, `over the cap`."""
+    """Per tool, what became of its candidates: `kept`, `unhelpful`, `repeated` in its text,
+    `place taken` by a better call, `enough in its text`, `over the cap`, `text repeated`."""
 
 
 def choose(scored: Iterable[Scored], settings: KeepConfig) -> Kept:
-    """The calls with L- - L+ >= tau_f, the best one per place, at most `cap` texts per tool.
+    """The calls with L- - L+ >= tau_f, the best one per place, at most `cap` of a tool.
 
     Nothing of the model is needed, so a threshold is swept by choosing again. Texts that
     stand in the corpus twice are chosen from once.
