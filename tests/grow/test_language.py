@@ -1,0 +1,101 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from graft.grow.language import GrowConfig, grow, grow_language, new_model, new_tokenizer
+from graft.models.huggingface import load_model
+from graft.train.loop import Step
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def grown(
+    tmp_path_factory: pytest.TempPathFactory, tiny: GrowConfig
+) -> tuple[Path, list[Step]]:
+    folder = tmp_path_factory.mktemp("grown")
+    return folder, list(grow(tiny, folder))
+
+
+def test_growing_lowers_the_loss_step_by_step(grown, tiny) -> None:
+    _, steps = grown
+    assert [step.index for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert steps[0].loss == pytest.approx(6.55, abs=0.3)  # ln 700: it knows nothing yet
+    assert min(step.loss for step in steps[1:]) < steps[0].loss
+    assert tiny.steps == 6
+
+
+def test_a_stopped_growth_goes_on_and_ends_in_the_same_bytes(
+    grown, tiny: GrowConfig, tmp_path: Path
+) -> None:
+    for step in grow(tiny, tmp_path):
+        if step.index == 3:  # the checkpoint is of step 2
+            break
+    resumed = list(grow(tiny, tmp_path))
+    folder, steps = grown
+    assert [step.index for step in resumed] == [3, 4, 5, 6]
+    assert [step.loss for step in resumed] == [step.loss for step in steps[2:]]
+    assert files(tmp_path / "model") == files(folder / "model")
+
+
+def test_a_finished_growth_is_not_done_again(grown, tiny: GrowConfig) -> None:
+    folder, _ = grown
+    before = files(folder / "model")
+    assert list(grow(tiny, folder)) == []
+    assert files(folder / "model") == before
+
+
+def test_the_folder_loads_anywhere_and_tokenizes_the_same(grown, tokenizer) -> None:
+    folder, _ = grown
+    loaded = AutoTokenizer.from_pretrained(folder / "model")
+    text = "Mara had 47 apples [Calculator(47 + 38) -> 85] and naïve\n\nInput: [Calendar()]"
+    assert loaded.encode(text) == tokenizer.encode(text)
+    assert loaded.decode(loaded.encode(text)) == text
+    network = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    tokens_1T = torch.tensor([loaded.encode(text)])
+    with torch.no_grad():
+        logits = network(tokens_1T).logits
+    assert logits.shape[-1] == len(loaded)
+    assert network.config.eos_token_id == loaded.eos_token_id
+    assert network.get_output_embeddings().weight is network.get_input_embeddings().weight
+
+
+def test_the_folder_is_a_language_model_whose_markers_are_one_token_each(grown) -> None:
+    folder, _ = grown
+    model = load_model(str(folder / "model"))
+    assert [len(model.encode_after(marker)) for marker in (" [", " ->", "]")] == [1, 1, 1]
+    assert model.context == 1024
+
+
+def test_the_weights_are_written_in_half_the_size(grown, tiny, tokenizer) -> None:
+    folder, _ = grown
+    parameters = sum(p.numel() for p in new_model(tiny, tokenizer).parameters())
+    size = (folder / "model" / "model.safetensors").stat().st_size
+    assert size == pytest.approx(2 * parameters, rel=0.1)
+
+
+def test_a_new_model_hangs_on_its_seed_and_leaves_the_global_one_alone(
+    tiny: GrowConfig, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    before = torch.random.get_rng_state()
+    one, again = new_model(tiny, tokenizer), new_model(tiny, tokenizer)
+    other = new_model(replace(tiny, seed=8), tokenizer)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    name = "model.embed_tokens.weight"
+    assert torch.equal(one.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(one.state_dict()[name], other.state_dict()[name])
+
+
+def test_a_tokenizer_hangs_on_its_recipe_alone(tiny: GrowConfig, tokenizer) -> None:
+    assert new_tokenizer(tiny).get_vocab() == tokenizer.get_vocab()
+
+
+def test_progress_tells_steps_and_loss(tiny: GrowConfig, tmp_path: Path) -> None:
+    first = next(grow_language(replace(tiny, steps=1), tmp_path))
+    assert (first.done, first.total) == (1, 1)
+    assert first.note.startswith("loss ")
