@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from graft.errors import StoreError
+from graft.store.whole import PARTIAL, read_json, remove_partial, whole_file, write_json
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    value = {"accuracy": 0.5, "tools": ["Calculator"], "naïve": {"n": 3}}
+    write_json(tmp_path / "report.json", value)
+    assert read_json(tmp_path / "report.json") == value
+    assert "naïve" in (tmp_path / "report.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "3", "null"])
+def test_what_is_no_json_object_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(StoreError, match=r"report\.json: .*; run its stage again"):
+        read_json(path)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"absent\.json: cannot be read"):
+        read_json(tmp_path / "absent.json")
+
+
+def test_a_writer_that_fails_leaves_the_old_bytes_and_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError, match="boom"), whole_file(path) as file:
+        file.write(b'{"new": 2}')
+        raise RuntimeError("boom")
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [one.name for one in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_a_killed_writer_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / f".report.json.1234{PARTIAL}").write_text("half")
+    (tmp_path / "report.json").write_text("{}")
+    remove_partial(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"report\.json: cannot be written"):
+        write_json(tmp_path / "file" / "report.json", {})
