@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -39,7 +40,11 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     }
     began, measured = time.perf_counter(), list[Measured]()
     results = evaluate(
-        systems, tasks, config.run, seed=config.evaluate.seed, executor=shop.executor
+        systems,
+        tasks,
+        replace(config.run, wait_for_tools=True),  # the same bytes however slow a tool is
+        seed=config.evaluate.seed,
+        executor=shop.executor,
     )
     for one in results:
         measured.append(one)

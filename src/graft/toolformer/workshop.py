@@ -61,7 +61,7 @@ class TeachConfig:
     annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    run: RunConfig = field(default_factory=lambda: RunConfig(wait_for_tools=True))
+    run: RunConfig = field(default_factory=RunConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 

@@ -1,0 +1,124 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from graft.cli.app import app
+
+GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
+
+
+def commands(group: object, prefix: tuple[str, ...] = ()):
+    """Every command below a group, as the words that call it."""
+    for name, command in getattr(group, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def graft(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GRAFT, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_the_commands_are_the_stages_and_what_is_around_them() -> None:
+    stages = ("annotate", "keep", "train", "run", "evaluate", "teach")
+    assert {("toolformer", stage) for stage in stages} <= set(COMMANDS)
+    assert {("demo",), ("doctor",), ("seedling", "grow"), ("seedling", "corpus")} <= set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("words", list(COMMANDS), ids=" ".join)
+def test_the_help_of_a_command_has_an_example_of_it(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"])
+    assert shown.exit_code == 0
+    said = re.sub(r"\s+", " ", shown.output)
+    assert f"Example: graft {' '.join(words)}" in said
+
+
+def test_help_comes_without_loading_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['graft', 'toolformer', '--help']\n"
+        "from graft.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_a_missing_corpus_is_one_clear_line(tmp_path: Path) -> None:
+    done = graft(
+        "toolformer",
+        "annotate",
+        "nowhere.jsonl",
+        "--tools",
+        "calculator",
+        "--out",
+        "run",
+        folder=tmp_path,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("graft: ")
+    assert "nowhere.jsonl" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_setting_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("Seven and 8 are 15.")
+    done = graft(
+        "toolformer",
+        "annotate",
+        "texts.txt",
+        "--out",
+        "run",
+        "--set",
+        "keep.treshold=1",
+        folder=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "did you mean 'threshold'" in done.stderr
+
+
+def test_search_without_texts_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("The Osk flows through Venna.")
+    done = graft(
+        "toolformer",
+        "annotate",
+        "texts.txt",
+        "--tools",
+        "search",
+        "--out",
+        "run",
+        folder=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "search" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_before_its_time_names_the_one_to_run_first(tmp_path: Path) -> None:
+    done = graft("toolformer", "keep", str(tmp_path))
+    assert done.returncode == 1
+    assert "graft toolformer annotate" in done.stderr
+
+
+def test_an_unknown_seedling_is_refused(tmp_path: Path) -> None:
+    done = graft("seedling", "grow", "elephant", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert "language" in done.stderr
