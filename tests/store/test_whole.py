@@ -30,9 +30,14 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_writer_that_fails_leaves_the_old_bytes_and_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError, match="boom"), whole_file(path) as file:
-        file.write(b'{"new": 2}')
-        raise RuntimeError("boom")
+
+    def write_half() -> None:
+        with whole_file(path) as file:
+            file.write(b'{"new": 2}')
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        write_half()
     assert json.loads(path.read_text()) == {"old": 1}
     assert [one.name for one in tmp_path.iterdir()] == ["report.json"]
 

@@ -219,6 +219,7 @@ class Scripted(HuggingFaceModel):
     """A model that proposes before token 3, and there what it is told to write."""
 
     script: tuple[str, ...] = ()
+    asked: list[Branch]
 
     def read(self, _prompt: Ids, _inputs: Sequence[Ids], texts: Sequence[Ids]):
         return ScriptedReading(self, texts)
@@ -238,13 +239,24 @@ class ScriptedReading:
         _stop: frozenset[int],
         _temperature: float,
     ) -> list[list[list[int]]]:
+        self.model.asked += branches
         return [[self.model.encode_after(line) for line in self.model.script] for _ in branches]
 
 
 def scripted(untaught: HuggingFaceModel, *lines: str) -> Scripted:
     model = Scripted(untaught.model, untaught.tokenizer, name="scripted")
-    model.script = lines
+    model.script, model.asked = lines, []
     return model
+
+
+def test_the_draws_of_a_sample_belong_to_seed_text_tool_and_position(untaught, calling) -> None:
+    model = scripted(untaught, "Calculator(1 + 2)]")
+    found(TEXTS[:1], model, calling, replace(SETTINGS, seed=9))
+    assert len(model.asked) == 2
+    for branch, name in zip(model.asked, calling, strict=True):
+        expected = generator(9, "annotate", "sum", name, 3).random((6, 14))
+        assert branch.position == 3
+        assert np.array_equal(branch.draws, expected)
 
 
 def test_what_cannot_be_used_is_counted_by_its_reason(untaught, calling) -> None:
