@@ -12,7 +12,7 @@ from graft.world.amounts import OPERATIONS, amount_story, numbers
 from graft.world.days import FORMS, FRAMES, day_story, draw_date, undated
 from graft.world.facts import FRAMES as FACT_FRAMES
 from graft.world.facts import MENTIONS, fact_story
-from graft.world.names import first_name, held_out, land, person, town
+from graft.world.names import first_name, held_out, land, person, strange, town
 from graft.world.plain import ENDINGS, OPENINGS, plain_story
 from graft.world.story import Half, Story
 
@@ -156,3 +156,22 @@ def test_a_text_without_a_day_in_it_may_carry_one() -> None:
         assert story.date is not None
         assert not story.uses
         assert not re.search("[0-9]", story.text)
+
+
+def test_strange_names_are_nobodys_and_never_held_out() -> None:
+    rng = np.random.default_rng(0)
+    names = [strange(rng) for _ in range(2000)]
+    assert not any(held_out(name) for name in names)
+    known = {person(rng, "read").split()[0] for _ in range(3000)}
+    assert len(set(names)) > 1000
+    assert len(set(names) - known) > 0.9 * len(set(names))
+
+
+def test_a_strange_story_is_of_the_half_that_is_read_but_for_its_names() -> None:
+    stories = [amount_story(np.random.default_rng(k), "strange") for k in range(200)]
+    for story in stories:
+        a, b = (int(part) for part in story.uses[0].argument.split()[::2])
+        sign = story.uses[0].argument.split()[1]
+        assert story.uses[0].result == str(
+            int({"+": a + b, "-": a - b, "*": a * b, "/": a / b}[sign])
+        )

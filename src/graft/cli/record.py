@@ -59,7 +59,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
             f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
             f"`{found['commit']}`. All figures stand in `{name}.json`.",
             "",
-            "Right answers in % with 95% bootstrap interval, and the share of inputs with a call:",
+            "Right answers in %, with 95% bootstrap interval, and share of inputs with a call:",
             "",
             "| task | " + " | ".join(SYSTEMS) + " |",
             "|---|" + "---|" * len(SYSTEMS),

@@ -4,7 +4,7 @@ Growing is exact: a step's lessons are drawn from the seed and the step alone, s
 that was stopped goes on from its last checkpoint and ends in the same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from graft.grow.batches import Batch, draw_batch
 from graft.grow.lessons import LessonConfig, draw_lesson, exercise
 from graft.grow.tokenizer import train_tokenizer
+from graft.models.quiet import no_progress_bars
 from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
 from graft.toolformer.tools import calculator, calendar, search
@@ -43,6 +44,9 @@ class GrowConfig:
     vocabulary: int = 2048
     context: int = 1024
     steps: int = 3400
+    again_steps: int = 2200  # a second round, the rate raised once more
+    again_rate: float = 0.6  # to this share of the first round's
+    again_lessons: LessonConfig = field(default_factory=lambda: LessonConfig(strange=0.5))
     rows: int = 16
     row_tokens: int = 256
     exercise_every: int = 4  # each fourth step is of exercises, in rows twice as long
@@ -88,16 +92,12 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
     start = done[-1].step if done else 0
     if done:
         load_checkpoint(done[-1], model, optimizer)
-    schedule = warm_up_then(
-        "linear", steps=config.steps, warm_up=config.warm_up, floor=config.floor
-    )
-    batches = ([batch_of(config, tokenizer, step)] for step in range(start, config.steps))
+    total, schedule = config.steps + config.again_steps, two_rounds(config)
+    batches = ([batch_of(config, tokenizer, step)] for step in range(start, total))
     steps = fit(batches, lambda batch: _loss_of(model, batch), optimizer, schedule, start=start)
     for step in steps:
-        if step.index % config.checkpoint_every == 0 or step.index == config.steps:
-            save_checkpoint(
-                folder, step.index, model, optimizer, value=config.steps - step.index
-            )
+        if step.index % config.checkpoint_every == 0 or step.index == total:
+            save_checkpoint(folder, step.index, model, optimizer, value=total - step.index)
             prune_checkpoints(folder, last=1)
             save_seedling(model, tokenizer, folder / "model")
         yield step
@@ -105,9 +105,25 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
 
 def grow_language(config: GrowConfig, folder: Path) -> Iterator[Progress]:
     """As `grow`, telling how far it is."""
+    total = config.steps + config.again_steps
     for step in grow(config, folder):
         note = f"loss {step.loss:.3f}"
-        yield Progress("grow language", step.index, config.steps, "steps", note)
+        yield Progress("grow language", step.index, total, "steps", note)
+
+
+def two_rounds(config: GrowConfig) -> Callable[[int], float]:
+    """The learning rate's factor: up and down in a line, and once more, less high."""
+    first, second = (
+        warm_up_then("linear", steps=steps, warm_up=config.warm_up, floor=config.floor)
+        for steps in (config.steps, config.again_steps)
+    )
+
+    def factor(step: int) -> float:
+        if step < config.steps:
+            return first(step)
+        return config.again_rate * second(step - config.steps)
+
+    return factor
 
 
 def new_tokenizer(config: GrowConfig) -> PreTrainedTokenizerFast:
@@ -152,7 +168,8 @@ def new_model(config: GrowConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaFo
 
 def batch_of(config: GrowConfig, tokenizer: PreTrainedTokenizerFast, step: int) -> Batch:
     """The lessons of one step: mostly stories and notes, each so many steps exercises."""
-    told, lessons, seed = prompts(), config.lessons, (config.seed, step)
+    told, seed = prompts(), (config.seed, step)
+    lessons = config.lessons if step < config.steps else config.again_lessons
     if step % config.exercise_every == config.exercise_every - 1:
         shape = (config.rows // 2, config.row_tokens * 2)
         return draw_batch(tokenizer, lambda rng: exercise(rng, told, lessons), shape, seed)
@@ -170,7 +187,7 @@ def save_seedling(
     weights.pop("lm_head.weight", None)
     if folder.exists():
         remove_folder(folder)
-    with whole_folder(folder) as partial:
+    with no_progress_bars(), whole_folder(folder) as partial:
         model.save_pretrained(partial, state_dict=cast("dict[str, Tensor]", weights))
         tokenizer.save_pretrained(partial)
 

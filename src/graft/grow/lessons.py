@@ -41,6 +41,8 @@ class LessonConfig:
     useful: float = 0.6
     """Share of calls in the exercises that are the right ones at the right place."""
     pairs: int = 5
+    strange: float = 0.0
+    """Share of documents whose names are put together anew: copied they can be, known not."""
 
 
 def draw_story(rng: np.random.Generator, half: Half = "read") -> Story:
@@ -58,15 +60,19 @@ def draw_story(rng: np.random.Generator, half: Half = "read") -> Story:
 
 def draw_lesson(rng: np.random.Generator, config: LessonConfig) -> list[Piece]:
     """One document to read that is no exercise, as pieces."""
-    kind = float(rng.random())
+    half, kind = _half(rng, config), float(rng.random())
     if kind < config.notes:
-        return note(rng)
+        return note(rng, half)
     if kind < config.notes + config.echoes:
-        return echo(rng)
-    return [(draw_story(rng).text, True)]
+        return echo(rng, half)
+    return [(draw_story(rng, half).text, True)]
 
 
-def echo(rng: np.random.Generator) -> list[Piece]:
+def _half(rng: np.random.Generator, config: LessonConfig) -> Half:
+    return "strange" if config.strange and rng.random() < config.strange else "read"
+
+
+def echo(rng: np.random.Generator, half: Half = "read") -> list[Piece]:
     """A handful of things in no order, and the same things again."""
     things: list[str] = []
     for _ in range(int(rng.integers(3, 9))):
@@ -76,18 +82,18 @@ def echo(rng: np.random.Generator) -> list[Piece]:
             case 1:
                 things.append(day_name(draw_date(rng, "read")))
             case 2:
-                things.append(person(rng, "read"))
+                things.append(person(rng, half))
             case 3:
-                things.append(town(rng, "read"))
+                things.append(town(rng, half))
             case _:
                 things.append(pick(rng, THINGS))
     line = " ".join(things)
     return [(line + "\n", False), (line, True)]
 
 
-def note(rng: np.random.Generator) -> list[Piece]:
+def note(rng: np.random.Generator, half: Half = "read") -> list[Piece]:
     """An answered call in front of a story; now and then of another story, or a wrong one."""
-    while not (story := draw_story(rng)).uses:
+    while not (story := draw_story(rng, half)).uses:
         pass
     [use] = story.uses
     call = Call(use.tool, use.argument, use.result, quoted=use.tool == "Search")
@@ -109,22 +115,22 @@ def exercise(
     head = prompts[tool] if whole else prompts[tool].split("\n", 1)[0] + "\n\n"
     pieces: list[Piece] = [(head, False)]
     for _ in range(1 if whole else config.pairs):
-        story = _story_for(rng, tool)
+        story = _story_for(rng, tool, _half(rng, config))
         pieces.append((render_input(story.text), False))
         pieces.append((_with_calls(rng, story, tool, config.useful) + "\n\n", True))
     return pieces
 
 
-def _story_for(rng: np.random.Generator, tool: str) -> Story:
+def _story_for(rng: np.random.Generator, tool: str, half: Half) -> Story:
     if rng.random() < 0.15:
-        return draw_story(rng)
+        return draw_story(rng, half)
     match tool:
         case "Calculator":
-            return amount_story(rng, "read")
+            return amount_story(rng, half)
         case "Calendar":
-            return day_story(rng, "read") if rng.random() < 0.8 else undated(rng, "read")
+            return day_story(rng, half) if rng.random() < 0.8 else undated(rng, half)
         case _:
-            return fact_story(rng, "read")
+            return fact_story(rng, half)
 
 
 def _with_calls(rng: np.random.Generator, story: Story, tool: str, useful: float) -> str:

@@ -6,24 +6,21 @@ steps end in the same bytes.
 Legend: B rows, T tokens, N predicted tokens.
 """
 
-import contextlib
 import copy
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging
 
 from graft.models.huggingface import HuggingFaceModel
 from graft.models.language import Ids
+from graft.models.quiet import no_progress_bars
 from graft.models.slots import pad
 
 
@@ -54,6 +51,8 @@ def copy_with_lora(
     All but the output layer get one, scaled by `alpha / rank` (alpha: twice the rank). At the
     start they add nothing: the copy gives what `model` gives.
     """
+    from peft import LoraConfig, inject_adapter_in_model  # seconds to import
+
     copied = copy.deepcopy(model.model)
     config = LoraConfig(
         r=rank,
@@ -118,24 +117,14 @@ def save(model: HuggingFaceModel, folder: Path, *, dtype: torch.dtype) -> None:
     merged = copy.deepcopy(model.model)
     _merge_additions(merged)
     _turn_into(merged, dtype)
-    with _no_progress_bars():
+    with no_progress_bars():
         merged.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
 
 
-@contextlib.contextmanager
-def _no_progress_bars() -> Generator[None]:
-    """Bars belong to the command line."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
 def _merge_additions(module: nn.Module) -> None:
+    from peft.tuners.lora import LoraLayer
+
     for name, layer in list(module.named_children()):
         if isinstance(layer, LoraLayer):
             layer.merge()

@@ -25,6 +25,7 @@ from transformers import (
 from graft.errors import ModelError
 from graft.models.decoding import SlotDecoder
 from graft.models.language import Ids, Passage
+from graft.models.quiet import no_progress_bars
 from graft.models.reading import SlotReading
 from graft.models.seedlings import SEEDLINGS
 from graft.models.slots import Slots, chosen_logprob, pad
@@ -190,11 +191,13 @@ def load_model(
     place = SEEDLINGS.get(name, name)
     if isinstance(place, Path) or Path(place).exists():
         _require_whole(Path(place))
+    precision = dtype if dtype != "auto" else _dtype(device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForCausalLM.from_pretrained(
-            place, use_safetensors=True, dtype=dtype if dtype != "auto" else _dtype(device)
-        )
+        with no_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            model = AutoModelForCausalLM.from_pretrained(
+                place, use_safetensors=True, dtype=precision
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"cannot load the model {name!r}: {str(error).splitlines()[0]} Give a folder made "

@@ -55,9 +55,22 @@ def land(rng: np.random.Generator, half: Half) -> str:
     return _drawn(rng, half, _PLACE, _LAND_END)
 
 
+def strange(rng: np.random.Generator) -> str:
+    """A name that is nobody's: syllables of any kind, two or three, and not held out."""
+    while True:
+        parts = [pick(rng, pick(rng, (_FIRST, _LAST, _PLACE)))]
+        if rng.random() < 0.3:
+            parts.append(pick(rng, _FIRST_END))
+        parts.append(pick(rng, pick(rng, (_FIRST_END, _LAST_END, _PLACE_END))))
+        if not held_out(name := "".join(parts)):
+            return name
+
+
 def _drawn(
     rng: np.random.Generator, half: Half, starts: Sequence[str], ends: Sequence[str]
 ) -> str:
+    if half == "strange":
+        return strange(rng)
     while True:
         name = pick(rng, starts) + pick(rng, ends)
         if held_out(name) == (half == "held"):

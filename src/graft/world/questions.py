@@ -36,7 +36,7 @@ Record = dict[str, object]
 
 METRICS = {
     "arithmetic": "first_number",
-    "dates": "within_5_words",
+    "dates": "date",
     "facts": "within_5_words",
     "plain": "no_call",
 }
@@ -189,6 +189,8 @@ def _draw_asked(rng: np.random.Generator, task: str, seed: int) -> Told:
 
 def _question(task: str, index: int, story: Story) -> Record:
     prompt, answers = _cut(story)
+    if METRICS[task] == "date":  # a text may write the day in many ways: all of them are right
+        answers = [str(_iso(story.date))]
     return {
         "id": f"{task}-{index}",
         "prompt": prompt,

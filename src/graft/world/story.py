@@ -8,8 +8,12 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-Half = Literal["read", "held"]
-"""Which half of the world's names, numbers and sentence shapes a story may draw from."""
+Half = Literal["read", "held", "strange"]
+"""Which half of the world's names, numbers and sentence shapes a story may draw from.
+
+`strange` is the half that is read, but for its names: those are put together anew from all
+syllables, and are nobody's.
+"""
 
 Item = TypeVar("Item")
 _CHOICE = re.compile(r"<([^<>]*)>")

@@ -126,3 +126,28 @@ def test_a_question_that_could_not_be_judged_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Question("1", "?", answers, metric)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        (" Monday, January 30, 2023, and all is well.", True),
+        (" January 30.", True),
+        (" 7 boats. It is January 30, 2023", True),
+        (" Sunday, January 30, 2023", False),
+        (" Monday, January 30, 2024", False),
+        (" January 3, 2023", False),
+        (" February 30", False),
+        (" January 29 or January 30", False),
+        (" Monday.", False),
+        ("", False),
+    ],
+)
+def test_a_date_is_right_in_all_that_is_said_of_it(said: str, *, right: bool) -> None:
+    asked = Question("1", "Today is", ("2023-01-30",), "date")
+    assert asked.is_right(said, 0) is right
+
+
+def test_a_date_question_needs_a_day_as_its_answer() -> None:
+    with pytest.raises(ValueError, match="date cannot judge by"):
+        Question("1", "Today is", ("Monday",), "date")

@@ -9,12 +9,18 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from graft.toolformer.tools.calendar import MONTHS, WEEKDAYS
+
 _NUMBER = re.compile(
     r"(?:(?<![\w.)-])-)?"
     r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\w)\.[0-9]+)"
 )
 _WITHIN = re.compile(r"within_([1-9][0-9]{0,3})_words")
 _WORD_BY_ITSELF = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+_DATE = re.compile(
+    rf"(?:({'|'.join(WEEKDAYS)}),? )?\b({'|'.join(MONTHS)})"
+    r" ([0-9]{1,2})\b(?:,? ([0-9]{4})\b)?"
+)
 _MOST_DIGITS = 100
 _AGREES = Fraction(1, 200)  # two decimals
 
@@ -27,6 +33,8 @@ class Question:
 
     * `first_number`: the first number is the answer, or the first after `=` if there is one;
     * `within_5_words`, or another number: an answer stands within the first words;
+    * `date`: the first date that is written, `Monday, January 30, 2023` or a part of it, has
+      the right month and day, and no wrong weekday or year; the answer is as 2023-01-30;
     * `no_call`: whatever is written, no tool is called.
 
     Raises ValueError for another metric, or answers that do not go with it.
@@ -44,10 +52,12 @@ class Question:
             fitting = any(read_number(answer) is not None for answer in self.answers)
         elif _WITHIN.fullmatch(self.metric):
             fitting = any(answer.strip() for answer in self.answers)
+        elif self.metric == "date":
+            fitting = any(read_day(answer) is not None for answer in self.answers)
         elif self.metric == "no_call":
             fitting = not self.answers
         else:
-            known = "first_number, within_5_words (or another number), no_call"
+            known = "first_number, within_5_words (or another number), date, no_call"
             raise ValueError(f"unknown metric {self.metric!r}; there are {known}")
         if not fitting:
             raise ValueError(f"{self.metric} cannot judge by the answers {self.answers}")
@@ -58,6 +68,8 @@ class Question:
             return calls == 0
         if self.metric == "first_number":
             return any(same_number(continuation, answer) for answer in self.answers)
+        if self.metric == "date":
+            return any(same_day(continuation, answer) for answer in self.answers)
         most = int(_WITHIN.sub(r"\1", self.metric))
         return any(within_words(continuation, answer, most) for answer in self.answers)
 
@@ -87,6 +99,27 @@ def same_number(continuation: str, answer: str) -> bool:
     """Whether both begin with the same number, to two decimals."""
     said, right = read_number(continuation), read_number(answer)
     return said is not None and right is not None and abs(said - right) <= _AGREES
+
+
+def read_day(written: str) -> datetime.date | None:
+    """The day that is written as 2023-01-30, or None."""
+    try:
+        return datetime.date.fromisoformat(written)
+    except ValueError:
+        return None
+
+
+def same_day(continuation: str, answer: str) -> bool:
+    """Whether the first date of a continuation is that day, in all that it says of it."""
+    said, right = _DATE.search(continuation), read_day(answer)
+    if said is None or right is None:
+        return False
+    weekday, month, day, year = said.groups()
+    return (
+        (month, int(day)) == (MONTHS[right.month - 1], right.day)
+        and weekday in (None, WEEKDAYS[right.weekday()])
+        and year in (None, str(right.year))
+    )
 
 
 def within_words(continuation: str, answer: str, most: int) -> bool:
