@@ -95,20 +95,12 @@ def test_a_misspelt_setting_is_refused_by_name(tmp_path: Path) -> None:
     assert "did you mean 'threshold'" in done.stderr
 
 
-def test_search_without_texts_names_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_folder_to_search_in_is_named(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("The Osk flows through Venna.")
-    done = graft(
-        "toolformer",
-        "annotate",
-        "texts.txt",
-        "--tools",
-        "search",
-        "--out",
-        "run",
-        folder=tmp_path,
-    )
+    flags = ("--tools", "search", "--search", "nowhere", "--out", "run")
+    done = graft("toolformer", "annotate", "texts.txt", *flags, folder=tmp_path)
     assert done.returncode == 1
-    assert "search" in done.stderr
+    assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -131,5 +131,5 @@ def test_draws_are_the_same_on_every_machine() -> None:
 
 def test_a_tool_knows_the_day_of_the_text_it_is_asked_from() -> None:
     day = datetime.date(2023, 1, 30)
-    assert Text("a", "b", day).context == Context(day)
-    assert Text("a", "b").context == Context(None)
+    assert Text("a", "b", day).context == Context(day, "b")
+    assert Text("a", "b").context == Context(None, "b")

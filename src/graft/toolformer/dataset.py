@@ -30,7 +30,7 @@ class Text:
     @property
     def context(self) -> Context:
         """What a tool may know of it."""
-        return Context(self.date)
+        return Context(self.date, self.text)
 
 
 @dataclass(frozen=True, slots=True)

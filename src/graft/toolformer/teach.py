@@ -211,5 +211,5 @@ def _recommend(model: Path, shop: Workshop) -> None:
         "least_probability": config.run.least_probability,
         "max_calls": config.run.max_calls,
     }
-    card["search"] = None if config.search is None else str(config.search)
+    card["search"] = str((config.search or config.corpus).resolve())
     write_json(model / "graft.json", card)

@@ -54,7 +54,7 @@ class TeachConfig:
     corpus: Path
     model: str = "seedling"
     tools: tuple[str, ...] = ("calculator", "calendar")
-    search: Path | None = None  # the texts that the search tool looks through
+    search: Path | None = None  # what the search tool looks through; else the corpus itself
     today: date | None = None  # what the calendar says where a text has no date
     shard_texts: int = 128
     limit: int | None = None  # texts to read from the corpus
@@ -102,9 +102,10 @@ class Workshop:
         if self._tools is None:
             self._tools = tools_by_name(
                 self.config.tools,
-                corpus=self.config.search,
+                corpus=self.config.search or self.config.corpus,
                 today=self.config.today,
                 index_folder=self.root / "index",
+                apart=self.config.search is None,
             )
         return self._tools
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from graft.errors import DataError, ToolError
 from graft.toolformer.call import Call, render
+from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.passages import Passage
 from graft.toolformer.tools.search import rules, search_tool, snippet
@@ -135,3 +136,21 @@ def test_the_rules_propose_only_what_can_be_written_before_a_word(text: str) -> 
         assert call.argument.strip()
         assert text[at] == " "
         assert not text[at + 1].isspace()
+
+
+def test_a_text_does_not_find_itself_where_search_is_to_keep_apart(index: Path) -> None:
+    itself = "Tovel is a town on a hill. Mara Lind was born there, they say."
+    apart, open_to_all = search_tool(index, apart=True), search_tool(index)
+    asked = Context(text=itself)
+    assert open_to_all.answer("town Tovel", asked).startswith("Tovel > ")
+    assert apart.answer("Tovel born", asked) == "Mara Lind > She was born in Tovel in 1931."
+    assert apart.answer("town Tovel", Context(text="Another text.")).startswith("Tovel > ")
+    assert apart.version != open_to_all.version
+
+
+def test_answers_that_hang_on_the_text_are_remembered_by_the_text(index: Path) -> None:
+    executor, apart = Executor(), search_tool(index, apart=True)
+    first = executor.answer(apart, "town Tovel", Context(text="Another text."))
+    own = Context(text="Tovel is a town on a hill.")
+    assert executor.answer(apart, "Tovel", own) != first
+    assert executor.usage["Search"].memo_hits == 0

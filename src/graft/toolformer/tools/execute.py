@@ -18,6 +18,8 @@ MAX_AT_ONCE = 64
 """Calls of one program that may run at once, those that hang included; others wait."""
 MAX_REMEMBERED = 100_000
 
+_Asked = tuple[str, str, str, datetime.date | None, str]
+
 _places = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 
@@ -63,7 +65,7 @@ class Executor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._memory: dict[tuple[str, str, str, datetime.date | None], str | ToolError] = {}
+        self._memory: dict[_Asked, str | ToolError] = {}
         self._usage: dict[str, Usage] = {}
 
     @property
@@ -74,7 +76,7 @@ class Executor:
 
     def answer(self, tool: Tool, argument: str, context: Context) -> str:
         """As `execute`, from memory where possible."""
-        key = (tool.name, tool.version, argument, context.date)
+        key = (tool.name, tool.version, argument, context.date, context.text * tool.by_text)
         with self._lock:
             known = self._memory.get(key)
         if known is not None:
@@ -102,9 +104,7 @@ class Executor:
         self._count(tool, known, seconds=time.perf_counter() - started)
         return known
 
-    def _remember(
-        self, key: tuple[str, str, str, datetime.date | None], known: str | ToolError
-    ) -> None:
+    def _remember(self, key: _Asked, known: str | ToolError) -> None:
         with self._lock:
             if len(self._memory) >= MAX_REMEMBERED:
                 del self._memory[next(iter(self._memory))]

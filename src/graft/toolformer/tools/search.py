@@ -52,6 +52,10 @@ _TELLING = re.compile(
     rf"\b(?P<name>{_CAPITALISED}(?: (?:(?:of the|of|de la|de|van|von) )?{_CAPITALISED})*)"
     r"|(?<![\w.,])(?P<number>[0-9]+(?:[.,][0-9]+)*)(?!\w)"
 )
+_TELLING_SPACES = 3
+"""A sentence of fewer words than four may stand anywhere."""
+_SPARE = 10
+"""Passages that are looked at beyond those wanted, for some may be left out."""
 _SENTENCE_STARTS = re.compile(r"(?:^|[.!?:\n])\s*$")
 
 
@@ -67,18 +71,25 @@ class _Name:
         return " " in self.text
 
 
-def search_tool(index: Path, *, passages: int = 1, snippet_words: int = 25) -> Tool:
+def search_tool(
+    index: Path, *, passages: int = 1, snippet_words: int = 25, apart: bool = False
+) -> Tool:
     """Search in the index at `index` (see `build_index`) as a tool.
 
     Args:
         index: the index file.
         passages: how many passages an answer quotes from, best first.
         snippet_words: the longest quotation of one passage, without its title.
+        apart: leave out passages that share a sentence of four words or more with the text
+            that is asked from. Where the index is of the very corpus that is annotated, a text
+            would find itself, and be told what it is to predict.
     """
     opened = Index(index)
 
-    def answer(argument: str, _context: Context) -> str:
-        found = opened.find(argument, passages)
+    def answer(argument: str, context: Context) -> str:
+        found = opened.find(argument, passages + _SPARE * apart)
+        if apart:
+            found = [one for one in found if not _overlaps(one.text, context.text)][:passages]
         if not found:
             raise ToolError(f"nothing found for {argument[:60]!r}")
         return " | ".join(snippet(passage, argument, snippet_words) for passage in found)
@@ -90,8 +101,16 @@ def search_tool(index: Path, *, passages: int = 1, snippet_words: int = 25) -> T
         sees=sees,
         rules=rules,
         quoted=True,
-        version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}",
+        by_text=apart,
+        version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
     )
+
+
+def _overlaps(passage: str, text: str) -> bool:
+    """Whether a passage and a text share a sentence, white space aside."""
+    whole = " ".join(text.split())
+    told = [" ".join(one.split()) for one in sentences(passage)]
+    return any(one in whole for one in told if one.count(" ") >= _TELLING_SPACES)
 
 
 def snippet(passage: Passage, query: str, longest: int) -> str:

@@ -9,9 +9,10 @@ from graft.toolformer.call import Call
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a tool may know besides its argument: the date of the text it is asked from."""
+    """What a tool may know besides its argument: the text it is asked from, and its date."""
 
     date: datetime.date | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Tool:
         rules: proposals found in the text itself, as (character position, unanswered call);
             the call belongs in front of the text from that position on.
         quoted: whether its argument is written in quotes.
+        by_text: whether its answer hangs on the text that it is asked from.
         version: changes whenever the same argument may get another answer.
         timeout_seconds: a call that takes longer counts as having no answer.
         max_result_characters: a longer result is cut.
@@ -66,6 +68,7 @@ class Tool:
     sees: Callable[[str, Context], bool] = anywhere
     rules: Callable[[str, Context], list[tuple[int, Call]]] = no_calls
     quoted: bool = False
+    by_text: bool = False
     version: str = "1"
     timeout_seconds: float = 5.0
     max_result_characters: int = 300

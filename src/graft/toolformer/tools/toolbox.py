@@ -23,6 +23,7 @@ def tools_by_name(
     corpus: Path | None = None,
     today: datetime.date | None = None,
     index_folder: Path | None = None,
+    apart: bool = False,
 ) -> dict[str, Tool]:
     """The tools called `names` in any case, keyed as they are written in calls.
 
@@ -30,6 +31,8 @@ def tools_by_name(
         names: of `NAMES`.
         corpus: the texts that search looks through: a folder, or one file.
         today: what the calendar answers where a text has no date.
+        apart: whether search leaves out what overlaps with the text that asks; to be set
+            where `corpus` is what is annotated.
         index_folder: where search keeps its index; else `default_index_folder()`.
 
     Raises:
@@ -44,7 +47,7 @@ def tools_by_name(
             case "calendar":
                 tool = calendar_tool(today)
             case "search":
-                tool = _search_over(corpus, index_folder or default_index_folder())
+                tool = _search_over(corpus, index_folder or default_index_folder(), apart=apart)
             case unknown:
                 raise ConfigError(_unknown(unknown))
         tools[tool.name] = tool
@@ -57,14 +60,15 @@ def default_index_folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "graft" / "search"
 
 
-def _search_over(corpus: Path | None, index_folder: Path) -> Tool:
+def _search_over(corpus: Path | None, index_folder: Path, *, apart: bool) -> Tool:
     if corpus is None:
         raise ConfigError(
             "the tool 'search' has nothing to look through; name a folder of .txt, .md, .jsonl "
             "or .parquet files, or leave 'search' out of the tools"
         )
     place = hashlib.sha256(str(corpus.resolve()).encode(errors="replace")).hexdigest()
-    return search_tool(build_index(corpus, index_folder / f"{corpus.stem}-{place[:12]}.sqlite"))
+    index = build_index(corpus, index_folder / f"{corpus.stem}-{place[:12]}.sqlite")
+    return search_tool(index, apart=apart)
 
 
 def _unknown(name: str) -> str:
