@@ -334,3 +334,16 @@ def test_a_damaged_checkpoint_is_named_and_what_is_before_it_carries_on(
 def test_nothing_to_learn_from_is_refused(model: HuggingFaceModel, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no examples"):
         list(finetune(model, [], DEVELOPMENT, SETTINGS, tmp_path))
+
+
+def test_a_share_of_the_texts_with_calls_is_learnt_without_them_too() -> None:
+    records = [record(number) for number in range(3, 43)]
+    settings = TrainConfig(also_plain=0.5, dev_share=0.0)
+    called = divide(records, settings, calls=True)
+    control = divide(records, settings, calls=False)
+    again = [row for row in called.training if 50 not in row]
+    assert len(again) == round(0.5 * (len(records) - len(called.development)))
+    assert set(map(tuple, again)) < {one.plain for one in records}
+    assert len(control.training) == len(called.training)
+    assert sorted(again) == sorted(control.training[-len(again) :])
+    assert not any(50 in row for row in control.training)

@@ -18,6 +18,9 @@ from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.prompt import render_input, render_prompt
 from graft.toolformer.tools.tool import Tool
 
+_BROKEN = "\ufffd"
+"""What the bytes of half a character decode to."""
+
 Proposed = tuple[int, Call, float]
 """A token position, an unanswered call, and p(<API>) there."""
 
@@ -195,7 +198,12 @@ def _distinct(
         call = parse_asked(written.partition(CLOSE)[0].partition(" ->")[0])
         if CLOSE not in written:
             count[f"{tool.name}.unclosed"] += 1
-        elif call is None or call.tool != tool.name or call.quoted != tool.quoted:
+        elif (
+            _BROKEN in written
+            or call is None
+            or call.tool != tool.name
+            or call.quoted != tool.quoted
+        ):
             count[f"{tool.name}.malformed"] += 1
         elif call in calls:
             count[f"{tool.name}.repeated"] += 1

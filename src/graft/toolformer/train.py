@@ -65,6 +65,7 @@ class TrainConfig:
     method: Literal["full", "lora"] = "full"  # full in the paper
     lora_rank: int = 16
     plain_share: float = 0.0  # share of examples without a kept call; none, footnote 4
+    also_plain: float = 0.0  # share of examples with calls that are learnt without them too
     dev_share: float = 0.05  # share of the texts to develop on
     dev_texts: int = 1000  # and at most so many, Section 4.1
     seed: int = 0
@@ -77,6 +78,8 @@ class TrainConfig:
             raise ValueError("'max_tokens' begins at 2: a start and a token")
         if not 0 <= self.plain_share < 1 or not 0 <= self.dev_share < 1:
             raise ValueError("'plain_share' and 'dev_share' lie in [0, 1)")
+        if not 0 <= self.also_plain <= 1:
+            raise ValueError("'also_plain' lies in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,11 @@ def divide(merged: Iterable[Merged], settings: TrainConfig, *, calls: bool) -> E
     chosen = {record.text.id for record in ranked[:count]}
     apart = [record for record in records if record.text.id in chosen]
     rest = [record for record in records if record.text.id not in chosen]
-    return Examples(list(examples_of(rest, calls=calls)), list(examples_of(apart, calls=calls)))
+    learnt = [
+        *examples_of(rest, calls=calls),
+        *examples_of(_again(rest, settings), calls=False),
+    ]
+    return Examples(learnt, list(examples_of(apart, calls=calls)))
 
 
 def finetune(
@@ -273,6 +280,17 @@ def _mixed(records: list[Merged], settings: TrainConfig) -> list[Merged]:
     ranked = sorted(plain, key=lambda record: _hash("plain", settings.seed, record.text.id))
     mixed_in = {record.text.id for record in ranked[:wanted]}
     return [record for record in records if record.calls or record.text.id in mixed_in]
+
+
+def _again(records: list[Merged], settings: TrainConfig) -> list[Merged]:
+    """The share of the records with calls that are learnt without them too.
+
+    They keep the model used to going on without a call where one could stand, as it must when
+    calls are disabled. The control learns these texts twice, so both learn the same texts.
+    """
+    called = [record for record in records if record.calls]
+    ranked = sorted(called, key=lambda record: _hash("again", settings.seed, record.text.id))
+    return ranked[: round(settings.also_plain * len(called))]
 
 
 def _card(
