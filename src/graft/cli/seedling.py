@@ -42,8 +42,8 @@ def grow(
 @app.command()
 def corpus(
     out: Annotated[Path, typer.Argument(help="folder to write to")],
-    texts: Annotated[int, typer.Option(help="plain texts to teach with")] = 1200,
-    questions: Annotated[int, typer.Option(help="held-out questions of each task")] = 150,
+    texts: Annotated[int, typer.Option(help="plain texts to teach with")] = 700,
+    questions: Annotated[int, typer.Option(help="held-out questions of each task")] = 120,
     seed: int = 1,
 ) -> None:
     """Write the little world's plain texts, encyclopedia and held-out questions.

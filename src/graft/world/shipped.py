@@ -15,7 +15,7 @@ from graft.world.questions import corpus, corpus_facts, encyclopedia, question_f
 FOLDER = Path(__file__).parent / "files"
 """The files that the package brings."""
 
-TEXTS, QUESTIONS, SEED = 1600, 150, 1
+TEXTS, QUESTIONS, SEED = 700, 120, 1
 """What `FOLDER` was written with."""
 
 
