@@ -39,6 +39,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         "toolformer": (taught, shop.tools),
     }
     began, measured = time.perf_counter(), list[Measured]()
+    before = shop.model.tokens_processed  # of the stages before, where they ran just now
     results = evaluate(
         systems,
         tasks,
@@ -57,7 +58,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         "disabled": measure_perplexity(taught, texts, disabled=True),
     }
     report = build_report(measured, perplexities)
-    tokens = sum(model.tokens_processed for model in (shop.model, control, taught))
+    tokens = sum(model.tokens_processed for model in (shop.model, control, taught)) - before
     with writing(shop.root / "evaluate"):
         (shop.root / "evaluate").mkdir(exist_ok=True)
     write_json(shop.root / "evaluate" / "report.json", report)
