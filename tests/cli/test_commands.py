@@ -1,6 +1,8 @@
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,32 @@ def test_an_unknown_seedling_is_refused(tmp_path: Path) -> None:
     done = graft("seedling", "grow", "elephant", "--out", str(tmp_path))
     assert done.returncode == 1
     assert "language" in done.stderr
+
+
+def test_an_unknown_command_and_no_command_say_what_there_is(tmp_path: Path) -> None:
+    unknown = graft("toolformer", "anotate", folder=tmp_path)
+    assert unknown.returncode == 2
+    assert "anotate" in unknown.stderr
+    nothing = graft(folder=tmp_path)
+    assert "toolformer" in nothing.stdout + nothing.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("There were 47 apples and 38 plums. " * 4000)
+    flags = ("--tools", "calculator", "--out", "run", "--set", "shard_texts=1")
+    process = subprocess.Popen(
+        [*GRAFT, "toolformer", "annotate", "texts.txt", *flags],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for _ in range(600):
+        if list(tmp_path.glob("run/annotate/shards/shard-*.parquet")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in said
+    assert not list(tmp_path.glob("run/annotate/shards/*.partial"))

@@ -21,6 +21,3 @@ def main() -> None:
     except GraftError as error:
         print(f"graft: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("\ngraft: stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
