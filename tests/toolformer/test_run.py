@@ -7,8 +7,9 @@ from graft.errors import DataError, ToolError
 from graft.models.huggingface import HuggingFaceModel
 from graft.toolformer.dataset import Text
 from graft.toolformer.run import Called, Generation, Wrote, run, stream
+from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import Context, Tool
-from graft.toolformer.writing import RunConfig
+from graft.toolformer.writing import RunConfig, State, Writer
 
 SETTINGS = RunConfig(top_k=1, max_new_tokens=12, rows=3)
 
@@ -66,24 +67,16 @@ def test_a_disabled_tool_is_not_called_and_the_others_are(taught, prompts, tools
 
 
 def test_the_top_k_rule_opens_what_greedy_decoding_would_not(taught, prompts, tools) -> None:
-    marker = taught.encode_after(" [")[0]
-    decoder = taught.decoder(1)
-    [logprob] = decoder.feed([0], [taught.encode(prompts[2].text)])
+    marker, prompt = taught.encode_after(" [")[0], taught.encode(prompts[2].text)
+    [logprob] = taught.decoder(1).feed([0], [prompt])
     rank = int((logprob > logprob[marker]).sum())
     assert rank > 0
-    called = threading.Event()
-
-    def noted(_argument: str, _context: Context) -> str:
-        called.set()
-        raise ToolError("asked")
-
-    watched = {name: answering(tool, noted) for name, tool in tools.items()}
-    just_enough = replace(SETTINGS, top_k=rank + 1, call_tokens=60)
-    for settings, opened in ((replace(SETTINGS, top_k=rank), False), (just_enough, True)):
-        called.clear()
-        first = next(e for e in stream([prompts[2]], taught, watched, settings) if e)
-        assert first is not None
-        assert called.is_set() <= opened
+    for top_k, state in ((rank, State.WRITING), (rank + 1, State.OPENING)):
+        settings = replace(SETTINGS, top_k=top_k)
+        writer = Writer(prompts[2], prompt, taught, tools, settings, Executor())
+        fed, _ = writer.next_tokens(logprob)
+        assert writer.state is state
+        assert (fed == [marker]) == (state is State.OPENING)
 
 
 def test_a_refused_call_is_taken_back_and_traced(taught, prompts, tools) -> None:
