@@ -2,7 +2,7 @@
 
 import typer
 
-from graft.cli import demo, seedling, toolformer
+from graft.cli import controlnet, demo, seedling, toolformer
 
 app = typer.Typer(
     name="graft",
@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Teach frozen foundation models new abilities, without hand labels.",
 )
 app.add_typer(toolformer.app, name="toolformer")
+app.add_typer(controlnet.app, name="controlnet")
 app.add_typer(seedling.app, name="seedling")
 app.command()(demo.demo)
 

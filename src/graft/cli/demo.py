@@ -1,23 +1,47 @@
-"""`graft demo`: the main job on the embedded seedling, in one command."""
+"""`graft demo`: both main jobs on the embedded seedlings, in one command."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Out = Annotated[Path, typer.Option(help="the run's folder")]
-Record = Annotated[Path | None, typer.Option(help="folder to record the result in, for docs")]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Out = Annotated[Path, typer.Option(help="folder for the runs")]
+Record = Annotated[Path | None, typer.Option(help="folder to record the results in, for docs")]
+Only = Annotated[str | None, typer.Option(help="toolformer or controlnet; else both")]
+
+PICTURES = 480
 
 
-def demo(out: Out = Path("runs/demo/toolformer"), record: Record = None) -> None:
-    """Teach the embedded language model three tools from plain text, and show what it learnt.
+def demo(out: Out = Path("runs/demo"), only: Only = None, record: Record = None) -> None:
+    """Teach the embedded models: three tools to one, to follow edges to the other.
 
-    Example: graft demo --out runs/demo/toolformer
+    Example: graft demo --out runs/demo
     """
-    import dataclasses
     import time
 
     from rich.console import Console
+
+    from graft.errors import ConfigError
+
+    parts = {"toolformer": _toolformer, "controlnet": _controlnet}
+    if only is not None and only not in parts:
+        raise ConfigError(f"--only {only}: there are {' and '.join(parts)}")
+    console = Console()
+    for name, show_part in parts.items():
+        if only in (None, name):
+            began = time.perf_counter()
+            console.rule(name)
+            show_part(out / name, console, record)
+            console.print(f"{time.perf_counter() - began:.0f} seconds", highlight=False)
+
+
+def _toolformer(out: Path, console: Console, record: Path | None) -> None:
+    import dataclasses
 
     from graft.cli.plots import plot_report
     from graft.cli.progress import show
@@ -27,7 +51,6 @@ def demo(out: Out = Path("runs/demo/toolformer"), record: Record = None) -> None
     from graft.toolformer.compare import generate_some
     from graft.world.shipped import FOLDER
 
-    console, began = Console(), time.perf_counter()
     given = [
         f'corpus="{FOLDER / "corpus.jsonl"}"',
         f'search="{FOLDER / "encyclopedia.jsonl"}"',
@@ -45,12 +68,40 @@ def demo(out: Out = Path("runs/demo/toolformer"), record: Record = None) -> None
     show_report(out / "report.json")
     show_generations(generate_some(shop, per_task=(2, 1, 1, 1)))
     plot_report(out / "report.json", out / "report.png")
-    model = out / "train" / "toolformer" / "model"
-    console.print(f"kept corpus  {out / 'keep' / 'kept.jsonl'}", highlight=False)
-    console.print(f"model        {model}", highlight=False)
-    console.print(f"plot         {out / 'report.png'}", highlight=False)
+    _point(console, "kept corpus", out / "keep" / "kept.jsonl")
+    _point(console, "model", out / "train" / "toolformer" / "model")
+    _point(console, "plot", out / "report.png")
     if record is not None:
         from graft.cli.record import record as record_result
 
         record_result(out / "report.json", record, "demo", "graft demo")
-    console.print(f"{time.perf_counter() - began:.0f} seconds", highlight=False)
+
+
+def _controlnet(out: Path, console: Console, record: Path | None) -> None:
+    from graft.cli.plots import plot_convergence
+    from graft.cli.progress import show
+    from graft.cli.tables import show_fidelity, show_pairs
+    from graft.config import load
+    from graft.controlnet import teach as stages
+    from graft.world.gallery import write_gallery
+    from graft.world.shipped import FOLDER
+
+    pictures = out.with_name(f"{out.name}-pictures")
+    write_gallery(pictures, PICTURES)
+    given = [f'images="{pictures}"']
+    config = load(stages.TeachConfig, FOLDER.parent / "controlnet.toml", given)
+    show(stages.teach(stages.Workshop.begin(out, config)))
+    show_pairs(out / "keep" / "report.json")
+    show_fidelity(out / "report.json")
+    plot_convergence(out / "train" / "convergence.json", out / "train" / "convergence.png")
+    _point(console, "control", out / "train" / "control")
+    _point(console, "pictures", out / "evaluate" / "grid.png")
+    _point(console, "plot", out / "train" / "convergence.png")
+    if record is not None:
+        from graft.cli.record import record_control
+
+        record_control(out, record, "demo-controlnet", "graft demo")
+
+
+def _point(console: Console, what: str, path: Path) -> None:
+    console.print(f"{what:<12} {path}", highlight=False, soft_wrap=True)

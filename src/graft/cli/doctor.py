@@ -20,17 +20,21 @@ DISTRIBUTION = "graft-models"
 
 NEEDED_FOR = {
     "accelerate": "loading large models",
+    "diffusers": "every diffusion model",
     "huggingface-hub": "models and data by hub id",
     "jaxtyping": "the shapes in signatures",
     "matplotlib": "plots of a run",
     "numpy": "arrays and intervals",
+    "opencv-python-headless": "edges of pictures",
     "packaging": "this report",
     "peft": "finetuning with LoRA",
+    "pillow": "pictures",
     "pyarrow": "shards and corpora in Parquet",
     "pydantic": "recipes",
     "python-dateutil": "dates in texts",
     "rich": "tables and progress bars",
     "safetensors": "weights",
+    "scikit-image": "comparing pictures",
     "tokenizers": "words to tokens",
     "torch": "every model",
     "transformers": "every language model",
@@ -48,8 +52,11 @@ NEEDED_FOR = {
 }
 """What would not work without a requirement, by its canonical name."""
 
-SEEDLINGS = {"language": "graft demo"}
-"""What would not work without the weights of a seedling, by its folder."""
+SEEDLINGS = {
+    "language": ("model.safetensors", "graft demo"),
+    "diffusion": ("unet/diffusion_pytorch_model.safetensors", "graft demo"),
+}
+"""A file of weights of each seedling, and what would not work without it, by its folder."""
 
 _VARIABLES = {
     "HF_HUB_OFFLINE": "1 keeps every command off the network",
@@ -198,9 +205,8 @@ def _variables() -> Iterator[Finding]:
 
 
 def _seedlings() -> Iterator[Finding]:
-    for name, purpose in SEEDLINGS.items():
-        weights = _home() / "models" / "seedlings" / name / "model.safetensors"
-        yield seedling(name, weights, purpose)
+    for name, (file, purpose) in SEEDLINGS.items():
+        yield seedling(name, _home() / "models" / "seedlings" / name / file, purpose)
 
 
 def seedling(name: str, weights: Path, purpose: str) -> Finding:

@@ -37,3 +37,40 @@ def plot_report(report: Path, picture: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.savefig(picture, dpi=130)
+
+
+def plot_convergence(found: Path, picture: Path) -> None:
+    """Fidelity and the losses at fixed noise over the steps, and where the onset is."""
+    from matplotlib.figure import Figure
+
+    told = read_json(found)
+    checks = cast("list[dict[str, list[float]]]", told["checks"])
+    figure = Figure(figsize=(8, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    seen = [check for check in checks if check["fidelity"]]
+    steps = [cast("float", check["step"]) for check in seen]
+    means = [_mean(check["fidelity"]) for check in seen]
+    upper.plot(steps, means, "o-", ms=3, color=COLOURS["toolformer"], label="generated")
+    ceiling = _mean(cast("list[float]", told["ceiling"]))
+    upper.axhline(ceiling, color=COLOURS["base"], ls=":", label="real pictures")
+    upper.set_ylabel("fidelity of the condition")
+    for name, colour in (("true", "toolformer"), ("shuffled", "control"), ("none", "base")):
+        every = [cast("float", check["step"]) for check in checks]
+        losses = [_mean(check[name]) for check in checks]
+        label = "no hint" if name == "none" else f"{name} hint"
+        lower.plot(every, losses, color=COLOURS[colour], label=label)
+    lower.set_ylabel("loss at fixed noise")
+    lower.set_xlabel("optimizer steps")
+    onset = cast("int | None", told["onset_step"])
+    for axes in (upper, lower):
+        if onset is not None:
+            axes.axvline(onset, color="#a33", lw=1, label=f"onset {onset}")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    verdict, sure = told["verdict"], cast("float", told["confidence"])
+    figure.suptitle(f"{verdict}, {100 * sure:.0f}% sure", fontsize=10)
+    figure.savefig(picture, dpi=130, metadata={"Software": None})
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

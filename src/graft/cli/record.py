@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from graft.cli.plots import plot_report
+from graft.cli.plots import plot_convergence, plot_report
 from graft.cli.tables import SYSTEMS
 from graft.store.runs import write_json, write_text
-from graft.store.whole import read_json
+from graft.store.whole import read_json, whole_file
 
 Result = Mapping[str, float]
 
@@ -23,6 +23,25 @@ def record(report: Path, folder: Path, name: str, command: str) -> None:
     write_json(folder / f"{name}.json", found)
     write_text(folder / f"{name}.md", page(name, found))
     plot_report(report, folder / f"{name}.png")
+
+
+def record_control(run: Path, folder: Path, name: str, command: str) -> None:
+    """Write `NAME.json` and `NAME.md` of a control's run, its grid and its curve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"command": command, **circumstances(), "report": read_json(run / "report.json")}
+    write_json(folder / f"{name}.json", found)
+    write_text(folder / f"{name}.md", page(name, found))
+    plot_convergence(run / "train" / "convergence.json", folder / f"{name}.png")
+    with whole_file(folder / f"{name}-pictures.png") as file:
+        file.write((run / "evaluate" / "grid.png").read_bytes())
+
+
+def record_prompts(cases: Mapping[str, object], folder: Path, name: str, command: str) -> None:
+    """Write `NAME.json` and `NAME.md` of how a diffusion seedling follows its prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"command": command, **circumstances(), "report": {"prompts": dict(cases)}}
+    write_json(folder / f"{name}.json", found)
+    write_text(folder / f"{name}.md", page(name, found))
 
 
 def circumstances() -> dict[str, str]:
@@ -40,6 +59,10 @@ def circumstances() -> dict[str, str]:
 def page(name: str, found: Mapping[str, object]) -> str:
     """The page of a result, in Markdown; everything in it stands in the JSON file."""
     report = cast("dict[str, object]", found["report"])
+    if "fidelity" in report:
+        return _control_page(name, found)
+    if "prompts" in report:
+        return _prompts_page(name, found)
     tasks = cast("dict[str, dict[str, Result]]", report["tasks"])
     perplexity = cast("dict[str, float]", report["perplexity"])
     corpus = cast("dict[str, object]", report["corpus"])
@@ -74,6 +97,78 @@ def page(name: str, found: Mapping[str, object]) -> str:
             "",
         ]
     )
+
+
+def _control_page(name: str, found: Mapping[str, object]) -> str:
+    """The page of a control's run."""
+    report = cast("dict[str, Mapping[str, float]]", found["report"])
+    fidelity, convergence = report["fidelity"], report["convergence"]
+    way = (fidelity["controlled"] - fidelity["none"]) / (fidelity["ceiling"] - fidelity["none"])
+    agreement, distance = report["prompt_agreement"], report["distance_to_real"]
+    seconds = report["seconds"]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
+            f"`{found['commit']}`. All figures stand in `{name}.json`.",
+            "",
+            f"Fidelity of the condition ({fidelity['metric']}) on {fidelity['n']} held-out "
+            "pictures, with 95% bootstrap interval:",
+            "",
+            "| controlled | no control | another picture's hint | real pictures | way closed |",
+            "|---|---|---|---|---|",
+            f"| {fidelity['controlled']:.3f} ({fidelity['low']:.3f}-{fidelity['high']:.3f}) "
+            + "".join(f"| {fidelity[one]:.3f} " for one in ("none", "shuffled", "ceiling"))
+            + f"| {100 * way:.0f}% |",
+            "",
+            f"Convergence: {convergence['verdict']} ({100 * convergence['confidence']:.0f}% "
+            f"sure); onset at step {convergence['onset_step']}, found at step "
+            f"{convergence['found_at']}, by the whole curve "
+            f"{convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
+            f"Prompt agreement: base {100 * agreement['base']:.0f}%, controlled "
+            f"{100 * agreement['controlled']:.0f}%. Distance to the real pictures: base "
+            f"{distance['base']:.3f}, controlled {distance['controlled']:.3f}.",
+            f"Frozen bytes unchanged: {report['frozen_unchanged']}; largest difference at "
+            f"step 0: {report['step0_max_difference']}.",
+            "Seconds: " + ", ".join(f"{stage} {s:.0f}" for stage, s in seconds.items()) + ".",
+            "",
+            f"![hint, without control, with control, real picture]({name}-pictures.png)",
+            "",
+            f"![fidelity and losses over the steps]({name}.png)",
+            "",
+        ]
+    )
+
+
+def _prompts_page(name: str, found: Mapping[str, object]) -> str:
+    """The page of how a diffusion seedling follows its prompts."""
+    report = cast("dict[str, dict[str, dict[str, Result]]]", found["report"])
+    names = ("colours", "shapes", "pairs", "ground")
+    rows = [
+        f"| {case} | " + " | ".join(_percent(told[name]) for name in names) + " |"
+        for case, told in report["prompts"].items()
+    ]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
+            f"`{found['commit']}`. All figures stand in `{name}.json`.",
+            "",
+            "Share in % of what prompts ask for that a judge of pixels sees, with 95% bootstrap"
+            " interval. `pairs`: colour and shape on the same thing.",
+            "",
+            "| | " + " | ".join(names) + " |",
+            "|---|" + "---|" * len(names),
+            *rows,
+            "",
+        ]
+    )
+
+
+def _percent(one: Result) -> str:
+    return f"{100 * one['mean']:.1f} ({100 * one['low']:.1f}-{100 * one['high']:.1f})"
 
 
 def _cell(result: Result) -> str:

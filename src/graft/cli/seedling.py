@@ -15,28 +15,81 @@ def seedling() -> None:
 
 @app.command()
 def grow(
-    kind: Annotated[str, typer.Argument(help="language")],
-    out: Annotated[Path, typer.Option(help="folder for checkpoints and the model")] = Path(
-        "runs/seedling"
-    ),
+    kind: Annotated[str, typer.Argument(help="language or diffusion")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for checkpoints and the model")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="a recipe in TOML")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="setting=value, as steps=200")
     ] = None,
 ) -> None:
-    """Grow a seedling from text that the package makes itself; goes on where it was stopped.
+    """Grow a seedling from what the package makes itself; goes on where it was stopped.
 
-    Example: graft seedling grow language --out runs/seedling
+    Example: graft seedling grow diffusion --out runs/seedling-diffusion
     """
     from graft.cli.progress import show
     from graft.config import load
     from graft.errors import ConfigError
-    from graft.grow.language import GrowConfig, grow_language
 
-    if kind != "language":
-        raise ConfigError(f"unknown seedling '{kind}'; there is: language")
-    show(grow_language(load(GrowConfig, config, settings or []), out))
-    typer.echo(str(out / "model"))
+    folder = out or Path("runs") / f"seedling-{kind}"
+    match kind:
+        case "language":
+            from graft.grow.language import GrowConfig, grow_language
+
+            show(grow_language(load(GrowConfig, config, settings or []), folder))
+        case "diffusion":
+            from graft.grow.diffusion import GrowDiffusionConfig, grow_diffusion
+
+            show(grow_diffusion(load(GrowDiffusionConfig, config, settings or []), folder))
+        case _:
+            raise ConfigError(f"unknown seedling '{kind}'; there are: language, diffusion")
+    typer.echo(str(folder / "model"))
+
+
+@app.command()
+def pictures(
+    out: Annotated[Path, typer.Argument(help="folder to write to")],
+    count: Annotated[int, typer.Option(help="how many")] = 480,
+    size: Annotated[int, typer.Option(help="pixels along a side")] = 64,
+    seed: int = 1,
+) -> None:
+    """Write the little world's pictures with captions, as Hugging Face's image folders are.
+
+    Example: graft seedling pictures runs/pictures --count 2000
+    """
+    from graft.world.gallery import write_gallery
+
+    write_gallery(out, count, seed=seed, size=size)
+    typer.echo(str(out))
+
+
+@app.command()
+def measure(
+    model: Annotated[
+        str, typer.Argument(help="a pipeline's folder, or 'seedling'")
+    ] = "seedling",
+    samples: Annotated[int, typer.Option(help="pictures of each half of the world")] = 100,
+    record: Annotated[
+        Path | None, typer.Option(help="folder to record the result in, for docs")
+    ] = None,
+) -> None:
+    """How well a diffusion seedling follows its prompts: are the things asked for to be seen?
+
+    Example: graft seedling measure seedling --samples 200
+    """
+    from graft.cli.progress import show
+    from graft.cli.record import record_prompts
+    from graft.cli.tables import show_prompts
+    from graft.grow.prompts import measure_prompts
+    from graft.models.diffusion import load_diffusion
+
+    found: dict[str, object] = {}
+    show(measure_prompts(load_diffusion(model), samples, found))
+    show_prompts(found)
+    if record is not None:
+        command = f"graft seedling measure {model} --samples {samples}"
+        record_prompts(found, record, "seedling-diffusion", command)
 
 
 @app.command()

@@ -85,3 +85,59 @@ def show_generations(generations: Iterable[Generation]) -> None:
             console.print(
                 f"    {told}  {1000 * traced.seconds:.1f} ms", style="dim", markup=False
             )
+
+
+def show_pairs(report: Path) -> None:
+    """How many pairs are good, and what is wrong with the others."""
+    content = _read(report)
+    console = Console()
+    reasons = cast("dict[str, int]", content["dropped"])
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
+    console.print(
+        f"keep: {content['kept']} of {content['pairs']} pairs are good; left out: {told}",
+        highlight=False,
+    )
+    for warning in cast("list[str]", content["warnings"]):
+        console.print(f"keep: {warning}", style="yellow", highlight=False)
+
+
+def show_fidelity(report: Path) -> None:
+    """Fidelity beside its references, convergence, prompts, and the base's bytes."""
+    content = cast("dict[str, dict[str, float]]", _read(report))
+    fidelity, convergence = content["fidelity"], content["convergence"]
+    table = Table("controlled", "no control", "wrong hint", "real pictures", "way closed")
+    table.title = f"fidelity ({fidelity['metric']}, {fidelity['n']} held-out pictures)"
+    whole = fidelity["ceiling"] - fidelity["none"]
+    share = (fidelity["controlled"] - fidelity["none"]) / whole if whole else 0.0
+    table.add_row(
+        f"{fidelity['controlled']:.3f} ({fidelity['low']:.3f}-{fidelity['high']:.3f})",
+        *(f"{fidelity[name]:.3f}" for name in ("none", "shuffled", "ceiling")),
+        f"{100 * share:.0f}%",
+    )
+    console = Console()
+    console.print(table)
+    agreement = content["prompt_agreement"]
+    lines = [
+        f"convergence: {convergence['verdict']}, {100 * convergence['confidence']:.0f}% sure; "
+        f"{convergence['advice']}",
+        f"prompt agreement: base {100 * agreement['base']:.0f}%, "
+        f"controlled {100 * agreement['controlled']:.0f}%",
+        f"the base's bytes are {'unchanged' if content['frozen_unchanged'] else 'CHANGED'}; "
+        f"at step 0 the control changed its output by {content['step0_max_difference']}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def show_prompts(found: Mapping[str, object]) -> None:
+    """How much of what prompts ask for is seen in samples."""
+    names = ("colours", "shapes", "pairs", "ground")
+    table = Table("%", *names, title="of what was asked for is seen (95% interval)")
+    for case, results in found.items():
+        told = cast("Mapping[str, Mapping[str, float]]", results)
+        table.add_row(case, *(_share(told[name]) for name in names))
+    Console().print(table)
+
+
+def _share(one: Mapping[str, float]) -> str:
+    return f"{100 * one['mean']:.0f} ({100 * one['low']:.0f}-{100 * one['high']:.0f})"

@@ -1,0 +1,1 @@
+"""Annotators: each draws one kind of condition out of a picture, without downloaded weights."""

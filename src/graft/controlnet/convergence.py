@@ -1,0 +1,256 @@
+"""Has a control converged? Measured while it trains.
+
+ControlNets converge suddenly (Zhang et al. 2023, Figure 4): from one moment on the condition is
+followed. Two curves show it. *Fidelity*: how well the condition is found again in generated
+pictures. *The gap*: how much less the base's loss is with the true hint than with another
+picture's, at fixed noise; it opens before the pictures show anything.
+
+The fidelity curve is fitted by a logistic rise, a + (b - a) / (1 + exp(-(step - m) / w)), by
+least squares; the onset is m, the middle of the rise. How sure it is: the share of bootstrap
+resamples of the validation pictures in which the rise is there and its middle is near.
+
+Legend: N checks, V pictures, R resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, cast
+
+import numpy as np
+
+Verdict = Literal["waiting", "learning", "converged", "will not converge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was measured after `step` steps, for each validation picture.
+
+    `fidelity` is empty where no pictures were generated. The losses are the base's at fixed
+    noise: with the true hint, with another picture's, and with none.
+    """
+
+    step: int
+    fidelity: tuple[float, ...]
+    true: tuple[float, ...]
+    shuffled: tuple[float, ...]
+    none: tuple[float, ...]
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object]) -> "Check":
+        """The check that a JSON file holds."""
+        lists = {name: tuple(cast("list[float]", table[name])) for name in _LISTS}
+        return cls(step=cast("int", table["step"]), **lists)
+
+    def to_table(self) -> dict[str, object]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @property
+    def gap(self) -> np.ndarray:
+        """How much each picture's loss is lower with its own hint than with another's [V]."""
+        return np.array(self.shuffled) - np.array(self.true)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvergenceConfig:
+    """When a training is said to have converged, or to have no hope."""
+
+    least_rise: float = 0.15  # of the way from no control to the ceiling
+    level_checks: int = 3  # checks with pictures that must be level
+    level: float = 0.05  # of the rise; what still comes is less than this from check to check
+    patience: float = 0.6  # share of the steps before a hint that tells nothing is given up
+    least_steps: int = 100  # and at least so many
+    resamples: int = 200
+    sure: float = 0.9  # confidence from which a verdict is given
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """A fitted logistic rise from `low` to `high` around step `middle`, `width` steps wide."""
+
+    low: float
+    high: float
+    middle: float
+    width: float
+
+    def at(self, step_N: np.ndarray) -> np.ndarray:
+        """Its height [N] at some steps."""
+        return self.low + (self.high - self.low) * _logistic(step_N, self.middle, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """A verdict, the onset's step where there is one, how sure both are, and what to do."""
+
+    verdict: Verdict
+    confidence: float
+    advice: str
+    onset_step: int | None = None
+    found_at: int | None = None
+    """The step at which the onset was first found; later checks do not move it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.verdict in ("converged", "will not converge")
+
+
+_LISTS = ("fidelity", "true", "shuffled", "none")
+_SEED = 0  # of the resamples: the same checks, the same verdict
+
+
+def judge(
+    checks: Sequence[Check],
+    ceiling: Sequence[float],
+    settings: ConvergenceConfig,
+    *,
+    steps: int,
+    before: Convergence | None = None,
+) -> Convergence:
+    """What the checks so far say.
+
+    Args:
+        checks: in the order of their steps; the first one is of step 0, the silent control.
+        ceiling: the fidelity of the real pictures, for each validation picture.
+        settings: when it is said to have converged.
+        steps: so many the training has in all.
+        before: the verdict before the last check; an onset that it found stays.
+    """
+    seen = [check for check in checks if check.fidelity]
+    last = checks[-1].step
+    confidence, rise = _confidence_of_rise(seen, ceiling, settings)
+    if rise is not None and confidence >= settings.sure and is_level(seen, rise, settings):
+        onset, found = round(rise.middle), last
+        if before is not None and before.onset_step is not None and before.found_at is not None:
+            onset, found = before.onset_step, before.found_at
+        advice = f"stop: the condition is followed since step {onset}, and it is level now"
+        return Convergence("converged", confidence, advice, onset, found)
+    hopeless = confidence_of_nothing(checks, settings)
+    if rise is not None:
+        advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
+        return Convergence("learning", confidence, advice)
+    patience = max(settings.patience * steps, settings.least_steps)
+    if hopeless >= settings.sure and last >= patience:
+        advice = (
+            "stop: another picture's hint serves as well as the right one; see that hints and"
+            " pictures belong together, and that hints are not empty"
+        )
+        return Convergence("will not converge", hopeless, advice)
+    return _no_rise_yet(checks, hopeless, done=last >= steps)
+
+
+def onset_of(checks: Sequence[Check]) -> float | None:
+    """The middle of the rise in the whole curve, or None of fewer than three points."""
+    seen = [check for check in checks if check.fidelity]
+    if len(seen) < 3:
+        return None
+    return fit_rise(_steps(seen), _fidelity(seen).mean(axis=0)).middle
+
+
+def fit_rise(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
+    """The logistic rise nearest to a curve, in least squares."""
+    low_R, high_R, middle_R, width_R = fit_rises(step_N, value_N[None])
+    return Rise(float(low_R[0]), float(high_R[0]), float(middle_R[0]), float(width_R[0]))
+
+
+def fit_rises(
+    step_N: np.ndarray, value_RN: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Low, high, middle and width [R] of several curves over the same steps.
+
+    A fall is no rise: it comes out flat.
+    """
+    middle_G, width_G = _grid(step_N)
+    shape_GN = _logistic(step_N[None, :], middle_G[:, None], width_G[:, None])
+    off_GN = shape_GN - shape_GN.mean(axis=1, keepdims=True)
+    off_RN = value_RN - value_RN.mean(axis=1, keepdims=True)
+    spread_G = np.maximum((off_GN**2).sum(axis=1), 1e-12)
+    slope_RG = np.maximum(off_RN @ off_GN.T, 0.0) / spread_G
+    best_R = (slope_RG**2 * spread_G).argmax(axis=1)
+    slope_R = np.take_along_axis(slope_RG, best_R[:, None], axis=1)[:, 0]
+    low_R = value_RN.mean(axis=1) - slope_R * shape_GN[best_R].mean(axis=1)
+    return low_R, low_R + slope_R, middle_G[best_R], width_G[best_R]
+
+
+def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> bool:
+    """Whether the last checks no longer rise by more than is put up with."""
+    count = settings.level_checks
+    if len(seen) <= count:
+        return False
+    value_N = _fidelity(seen).mean(axis=0)
+    slope = np.polyfit(np.arange(count), value_N[-count:], 1)[0]
+    risen = value_N[-count:].mean() - rise.low
+    return bool(seen[-count].step > rise.middle and slope <= settings.level * risen)
+
+
+def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
+    """How sure it is that the true hint lowers the loss by less than a hundredth.
+
+    Over the last three checks, for a single one is noisy.
+    """
+    recent = checks[-3:]
+    gain_V = np.mean([check.gap for check in recent], axis=0)
+    none_V = np.mean([check.none for check in recent], axis=0)
+    picked_RV = _picks(len(gain_V), settings.resamples)
+    share_R = gain_V[picked_RV].sum(axis=1) / none_V[picked_RV].sum(axis=1)
+    return float((share_R < 0.01).mean())
+
+
+def _confidence_of_rise(
+    seen: Sequence[Check], ceiling: Sequence[float], settings: ConvergenceConfig
+) -> tuple[float, Rise | None]:
+    """How sure a rise is, and the rise if it is there in the mean of all pictures."""
+    if len(seen) < 3:
+        return 0.0, None
+    step_N, value_VN = _steps(seen), _fidelity(seen)
+    least = settings.least_rise * (np.mean(ceiling) - value_VN[:, 0].mean())
+    rise = fit_rise(step_N, value_VN.mean(axis=0))
+    first, last = rise.at(step_N[[0, -1]])
+    if last - first < max(least, 1e-9):
+        return 0.0, None
+    picked_RV = _picks(len(value_VN), settings.resamples)
+    low_R, high_R, middle_R, width_R = fit_rises(step_N, value_VN[picked_RV].mean(axis=1))
+    ends_2R = _logistic(step_N[[0, -1], None], middle_R, width_R)
+    risen_R = (high_R - low_R) * (ends_2R[1] - ends_2R[0])
+    near = 0.1 * rise.middle + np.diff(step_N).max() / 2
+    good_R = (risen_R >= max(least, 1e-9)) & (np.abs(middle_R - rise.middle) <= near)
+    return float(good_R.mean()), rise
+
+
+def _no_rise_yet(checks: Sequence[Check], hopeless: float, *, done: bool) -> Convergence:
+    if hopeless < 0.5:
+        advice = "go on: the loss is lower with the right hint, the pictures do not show it yet"
+        return Convergence("learning", 1 - hopeless, advice)
+    if done:
+        advice = "the steps were too few to tell: raise train.steps or train.learning_rate"
+    else:
+        advice = f"go on: nothing is to be seen after {checks[-1].step} steps"
+    return Convergence("waiting", hopeless, advice)
+
+
+def _grid(step_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middles and widths to try."""
+    last = float(step_N[-1])
+    middles = np.linspace(last / 200, last, 200)
+    widths = last * np.array([0.004, 0.01, 0.02, 0.04, 0.07, 0.12])
+    middle_G, width_G = (part.ravel() for part in np.meshgrid(middles, widths))
+    return middle_G, width_G
+
+
+def _picks(count: int, resamples: int) -> np.ndarray:
+    return np.random.default_rng(_SEED).integers(count, size=(resamples, count))
+
+
+def _steps(seen: Sequence[Check]) -> np.ndarray:
+    return np.array([check.step for check in seen], dtype=np.float64)
+
+
+def _fidelity(seen: Sequence[Check]) -> np.ndarray:
+    """Fidelity [V, N] by picture and check."""
+    return np.array([check.fidelity for check in seen], dtype=np.float64).T
+
+
+def _logistic(
+    step: np.ndarray, middle: float | np.ndarray, width: float | np.ndarray
+) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip((step - middle) / width, -60, 60)))

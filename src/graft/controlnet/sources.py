@@ -1,0 +1,285 @@
+"""Where a folder's pictures lie, with their captions and conditions, in a fixed order.
+
+Nothing is decoded here. What cannot be used is told with its reason; a damaged list is an
+error, for nobody knows what is missing from it.
+"""
+
+import contextlib
+import csv
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graft.controlnet.decoding import Content, Refused
+from graft.errors import DataError
+
+LISTS = ("metadata.jsonl", "metadata.csv", "prompt.json")
+"""Lists of a folder's pictures, by `datasets` and by Fill50K; the first one there counts."""
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2"),
+)
+
+_PICTURE = ("file_name", "image", "image_file_name", "target")
+_CONDITION = ("conditioning_image", "conditioning_image_file_name")
+_CAPTION = ("text", "caption", "prompt", "name")
+_LONGEST_LINE = 2**20
+_LONGEST_CAPTION = 2**16
+_ROWS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture that is listed or lies there, or the reason why it cannot be used.
+
+    `name` is what it is called, `place` where that stands; `caption` is None without one.
+    """
+
+    place: str
+    name: str = ""
+    picture: Content = b""
+    caption: str | None = None
+    condition: Content | None = None
+    reason: str = ""
+
+
+def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Found]:
+    """The pictures of a folder, or of a list or a Parquet file, in a stable order.
+
+    `conditions` is a folder of conditions with the names of the pictures, whatever their
+    suffix.
+
+    Raises:
+        DataError: there is no such thing, or nothing readable in it; later, a damaged list.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder; name a folder of pictures")
+    if conditions is not None and not conditions.is_dir():
+        raise DataError(f"{conditions}: no such folder; name a folder of conditions")
+    root = source if source.is_dir() else source.parent
+    lists = _lists(source) if source.is_dir() else [source]
+    if lists:
+        found = chain.from_iterable(_listed(path, root) for path in lists)
+    else:
+        found = _bare(root, conditions)
+    return found if conditions is None else _with_conditions(found, root, conditions)
+
+
+def _lists(source: Path) -> list[Path]:
+    """The lists in a folder, one for each folder in it; or else its Parquet files."""
+    files = _files(source)
+    named = {
+        path.parent: path for name in reversed(LISTS) for path in files if path.name == name
+    }
+    tables = [path for path in files if path.suffix.lower() == ".parquet"]
+    return [path for path in files if named.get(path.parent) == path] or tables
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below a folder by their names, but for hidden ones, as the Mac leaves them."""
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    return [
+        found[name]
+        for name in sorted(found)
+        if not any(part[0] == "." or part == "__MACOSX" for part in name.split("/"))
+    ]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def _bare(root: Path, conditions: Path | None) -> Iterator[Found]:
+    """Pictures with a text of the same name beside each, or none."""
+    for path in _pictures(root):
+        if conditions is not None and path.is_relative_to(conditions):
+            continue
+        name, text = _told(path, root), path.with_suffix(".txt")
+        yield Found(name, name, path, _whole_caption(text) if text.is_file() else None)
+
+
+def _whole_caption(path: Path) -> str:
+    """A caption from a file; nothing where it is no text, or too long to be one."""
+    try:
+        content = path.read_bytes() if path.stat().st_size <= _LONGEST_CAPTION else b""
+        return content.decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _listed(path: Path, root: Path) -> Iterator[Found]:
+    place = _told(path, root)
+    with _damage_told(path):
+        match path.suffix.lower():
+            case ".parquet":
+                yield from _parquet(path, place)
+            case ".csv":
+                yield from _csv(path, place)
+            case ".jsonl" | ".json":
+                yield from _json_lines(path, place)
+            case _:
+                raise DataError(
+                    f"{path}: no list of pictures; name a folder, or a .jsonl, .json, .csv or"
+                    " .parquet file"
+                )
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: damaged, cut short, not UTF-8 or not readable ({error}); fetch the file"
+            " again, or move it out of the folder"
+        ) from error
+
+
+def _csv(path: Path, place: str) -> Iterator[Found]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        _require_picture(path, rows.fieldnames or ())
+        for row in rows:
+            yield _found(path.parent, row, f"{place}:{rows.line_num}")
+
+
+def _json_lines(path: Path, place: str) -> Iterator[Found]:
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE + 1):
+            number += 1
+            at = f"{place}:{number}"
+            if len(line) > _LONGEST_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(_LONGEST_LINE)
+                yield Found(at, reason="line too long")
+            elif line.strip():
+                yield _json_found(path.parent, line, at)
+
+
+def _json_found(folder: Path, line: bytes, place: str) -> Found:
+    try:
+        record: object = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Found(place, reason="not JSON")
+    if not isinstance(record, dict):
+        return Found(place, reason="not a record")
+    return _found(folder, cast("dict[str, object]", record), place)
+
+
+def _parquet(path: Path, place: str) -> Iterator[Found]:
+    wanted = ("id", *_PICTURE, *_CONDITION, *_CAPTION, "source")
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        _require_picture(path, names)
+        columns = [name for name in wanted if name in names]
+        number = 0
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield _found(path.parent, row, f"{place}:{number}")
+
+
+def _require_picture(path: Path, names: Iterable[str]) -> None:
+    if not set(_PICTURE) & set(names):
+        raise DataError(
+            f"{path}: no column {' or '.join(_PICTURE)} among {', '.join(names)}; rename one"
+        )
+
+
+def _found(folder: Path, row: Mapping[str, object], place: str) -> Found:
+    """The picture of a row. Fill50K calls the picture `target`, the condition `source`."""
+    key = next((key for key in _PICTURE if row.get(key)), "")
+    keys = (*_CONDITION, "source") if key == "target" else _CONDITION
+    picture = _fetch(folder, row.get(key), "picture")
+    if isinstance(picture, Refused):
+        return Found(place, reason=picture.reason)
+    condition = None
+    if wanted := [row[key] for key in keys if key in row]:
+        condition = _fetch(folder, next(filter(None, wanted), None), "condition")
+        if isinstance(condition, Refused):
+            return Found(place, reason=condition.reason)
+    name = _name(row.get("id")) or _name(row.get(key)) or place
+    return Found(place, name, picture, _caption(row), condition)
+
+
+def _fetch(folder: Path, value: object, what: str) -> Content | Refused:
+    """The bytes in a row, or the file that it names, which lies in the list's folder."""
+    if isinstance(value, dict):  # as `datasets` writes pictures
+        held = cast("dict[str, object]", value)
+        value = held.get("bytes") or held.get("path")
+    if isinstance(value, bytes) and value:
+        return value
+    if not isinstance(value, str) or not value.strip():
+        return Refused(f"without {what}")
+    # links are followed: in the hub's cache every file is one
+    name = PurePosixPath(value.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts:
+        return Refused(f"{what} outside of the folder")
+    try:
+        there = (folder / name).is_file()
+    except (OSError, ValueError):  # too long, or no name of a file
+        there = False
+    return folder / name if there else Refused(f"{what} not there")
+
+
+def _name(value: object) -> str:
+    if isinstance(value, dict):
+        value = cast("dict[str, object]", value).get("path")
+    match value:
+        case str(written) if written.strip() and written.isprintable():
+            return written
+        case int(number) if not isinstance(number, bool):
+            return str(number)
+        case _:
+            return ""
+
+
+def _caption(row: Mapping[str, object]) -> str | None:
+    """What the picture shows; the first one of several."""
+    for key in _CAPTION:
+        value = row.get(key)
+        if isinstance(value, list) and value:
+            value = cast("list[object]", value)[0]
+        if isinstance(value, str):
+            return value.encode(errors="replace").decode().strip()
+    return None
+
+
+def _with_conditions(found: Iterator[Found], root: Path, conditions: Path) -> Iterator[Found]:
+    """The pictures with the conditions of their names; at last, the conditions left over."""
+    there: dict[str, Path] = {}
+    for path in _pictures(conditions):
+        there.setdefault(_stem(path, conditions), path)
+    left = dict(there)
+    for one in found:
+        stem = _stem(one.picture if isinstance(one.picture, Path) else Path(one.name), root)
+        left.pop(stem, None)
+        if one.reason:
+            yield one
+        elif stem in there:
+            yield replace(one, condition=there[stem])
+        else:
+            yield replace(one, reason="without condition")
+    for path in left.values():
+        yield Found(_told(path, conditions), reason="condition without picture")
+
+
+def _stem(path: Path, root: Path) -> str:
+    inner = path.relative_to(root) if path.is_relative_to(root) else path
+    return inner.with_suffix("").as_posix() if inner.name else ""
+
+
+def _told(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix().encode(errors="backslashreplace").decode()

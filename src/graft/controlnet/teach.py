@@ -1,0 +1,270 @@
+"""All stages in a row, in a run's folder: from pictures to a control that has converged.
+
+Here a stage, a function from an iterable to an iterator, meets the files that it works on.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from graft.config import to_table
+from graft.controlnet.annotate import annotate
+from graft.controlnet.convergence import Convergence
+from graft.controlnet.dataset import Pair
+from graft.controlnet.evaluate import Evaluated, build_report, evaluate, step0_difference
+from graft.controlnet.grids import file_name, grid, write_picture
+from graft.controlnet.keep import Examined, choose, contact_sheet, describe, examine
+from graft.controlnet.latents import Encoded, encode_pairs
+from graft.controlnet.pictures import PictureReader
+from graft.controlnet.records import PAIR
+from graft.controlnet.train import Lesson, train
+from graft.controlnet.validation import Validation
+from graft.controlnet.workshop import TeachConfig, Workshop
+from graft.errors import DataError
+from graft.models.diffusion import Words
+from graft.scale.progress import Progress
+from graft.store.runs import write_json
+from graft.store.shards import read_shard, shard_name, write_shard
+from graft.store.whole import read_json, remove_partial
+
+__all__ = [
+    "TeachConfig",
+    "Workshop",
+    "annotate_pictures",
+    "encode_kept",
+    "evaluate_run",
+    "keep_pairs",
+    "teach",
+    "train_control",
+]
+
+
+def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
+    """Read the pictures and draw their conditions, in shards."""
+    config = shop.config
+    settings = {
+        "images": str(config.images),
+        "conditions": None if config.conditions is None else str(config.conditions),
+        "limit": config.limit,
+        "size": shop.size,
+        "shard_pictures": config.shard_pictures,
+        "annotator": {"name": shop.annotator.name, "version": shop.annotator.version},
+        "settings": to_table(config.annotator),
+        "seed": config.seed,
+    }
+    with shop.open("annotate", settings) as opened:
+        if opened.finished("shards") is not None:
+            return
+        reader = PictureReader(config.images, conditions=config.conditions, limit=config.limit)
+        folder, began = opened.folder("shards"), time.perf_counter()
+        remove_partial(folder)
+        pictures, shards, count = iter(reader), 0, 0
+        while group := list(islice(pictures, config.shard_pictures)):
+            path = folder / shard_name(shards)
+            if not path.exists():
+                pairs = annotate(group, shop.annotator, shop.size, shop.picture_rng)
+                write_shard(path, map(PAIR.to_row, pairs), PAIR.schema)
+            shards, count = shards + 1, count + len(group)
+            yield Progress("annotate", count, 0, "pictures", reader.told())
+        opened.log("shards", {"seconds": time.perf_counter() - began})
+        skipped = {"skipped": dict(reader.skipped), "told": reader.told()}
+        opened.finish("shards", {"pictures": count, **skipped})
+        yield Progress("annotate", count, count, "pictures", reader.told())
+
+
+def keep_pairs(shop: Workshop) -> Iterator[Progress]:
+    """Find the pairs that would spoil training; writes the report and the contact sheet."""
+    began, found = time.perf_counter(), list[Examined]()
+    for one in examine(shop.pairs(), shop.config.keep):
+        found.append(one)
+        if len(found) % 64 == 0:
+            yield Progress("keep", len(found), 0, "pairs")
+    kept = choose(found, shop.config.keep)
+    folder = shop.root / "keep"
+    report = describe(found, kept, shop.config.keep)
+    manifest = read_json(shop.root / "annotate" / "shards" / "manifest.json")
+    read = manifest["summary"]
+    write_json(folder / "kept.json", {"ids": list(kept.ids)})
+    write_json(folder / "report.json", {**report, "read": read})
+    examples = kept.examples()
+    wanted = {name for names in examples.values() for name in names}
+    shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
+    sheets = {why: [shown[name] for name in names] for why, names in examples.items()}
+    contact_sheet(sheets, folder / "sheet.png")
+    write_json(folder / "seconds.json", {"seconds": time.perf_counter() - began})
+    yield Progress("keep", len(kept.ids), len(found), "pairs", "good")
+
+
+def encode_kept(shop: Workshop) -> Iterator[Progress]:
+    """Compute latents and words of every pair once; what is there is not done again."""
+    shards = shop.shards()
+    began = time.perf_counter()
+    for index, shard in enumerate(shards):
+        pairs = [PAIR.from_row(row) for row in read_shard(shard)]
+        encode_pairs(pairs, shop.model, shop.root / "latents", shop.digest)
+        yield Progress("latents", index + 1, len(shards), "shards")
+    _note_seconds(shop, "latents", time.perf_counter() - began)
+
+
+def train_control(shop: Workshop) -> Iterator[Progress]:
+    """Teach the control, watched by the validation pictures."""
+    folder, config = shop.root / "train", shop.config
+    lessons, empty, validation = _prepare(shop)
+    write_json(folder / "base.json", {"name": config.base, "sha256": shop.digest})
+    shop.model.rest_encoders()
+    began, verdict = time.perf_counter(), None
+    for step in train(shop.model, lessons, empty, validation, config.train, folder):
+        _log(folder, asdict(step))
+        if step.check is not None and step.check.fidelity:
+            _save_grid(folder, step.index, validation)
+        verdict = step.convergence or verdict
+        note = f"loss {step.loss:.3f}, {_said(verdict)}"
+        yield Progress("train", step.index, config.train.steps, "steps", note)
+    _note_seconds(shop, "train", time.perf_counter() - began)
+
+
+def evaluate_run(shop: Workshop) -> Iterator[Progress]:
+    """Put the control to held-out pairs; writes the report of the whole run."""
+    began = time.perf_counter()
+    pairs = shop.chosen(shop.division().evaluation)
+    if not pairs:
+        raise DataError(f"{shop.root}: fewer than five good pairs: none is left to evaluate on")
+    yield Progress("evaluate", 0, len(pairs), "pictures")
+    shop.model.move(shop.model.device)  # its encoders may rest elsewhere
+    controlled = shop.trained()
+    found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
+    _save_pictures(shop.root / "evaluate", pairs, found)
+    before = read_json(shop.root / "train" / "base.json")["sha256"]
+    told = read_json(shop.root / "train" / "convergence.json")
+    report = {
+        **build_report(found, shop.annotator),
+        "convergence": {name: told[name] for name in _TOLD},
+        "frozen_unchanged": shop.model.digest() == before,
+        "step0_max_difference": step0_difference(
+            shop.model, pairs[:4], shop.config.train.control, seed=shop.config.train.seed
+        ),
+    }
+    write_json(shop.root / "evaluate" / "report.json", report)
+    _note_seconds(shop, "evaluate", time.perf_counter() - began)
+    write_json(shop.root / "report.json", {**report, "seconds": _seconds(shop)})
+    fidelity = cast("dict[str, float]", report["fidelity"])
+    note = f"fidelity {fidelity['controlled']:.3f}, without control {fidelity['none']:.3f}"
+    yield Progress("evaluate", len(pairs), len(pairs), "pictures", note)
+
+
+def teach(shop: Workshop) -> Iterator[Progress]:
+    """Every stage; what is finished is not done again."""
+    yield from annotate_pictures(shop)
+    yield from keep_pairs(shop)
+    yield from encode_kept(shop)
+    yield from train_control(shop)
+    yield from evaluate_run(shop)
+
+
+def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
+    """The lessons, the empty prompt, and what watches the training."""
+    division = shop.division()
+    if not division.training or not division.validation:
+        raise DataError(
+            f"{shop.root}: {len(shop.kept())} good pairs are too few to teach and to watch"
+            " with; see keep/report.json, or bring more pictures"
+        )
+    training, places = set(division.training), dict[str, tuple[Encoded, int]]()
+    lessons: list[Lesson] = []
+    for shard in shop.shards():
+        rows = read_shard(shard)
+        pairs = [PAIR.from_row(row) for row in rows]
+        encoded = encode_pairs(pairs, shop.model, shop.root / "latents", shop.digest)
+        for index, (pair, row) in enumerate(zip(pairs, rows, strict=True)):
+            places[pair.id] = (encoded, index)
+            if pair.id in training:
+                png = cast("bytes", row["conditioning_image"])
+                lessons.append(Lesson(pair.id, encoded, index, png))
+    watched = shop.chosen(division.validation)
+    found = [places[pair.id] for pair in watched]
+    empty, device = shop.model.embed([""]), shop.model.device
+    validation = Validation(
+        shop.model,
+        watched,
+        torch.stack([encoded.latents(at) for encoded, at in found]).to(device),
+        Words.joined([encoded.words(at) for encoded, at in found]).to(device),
+        empty,
+        shop.annotator,
+        shop.config.validation,
+    )
+    return lessons, empty, validation
+
+
+def _save_grid(folder: Path, step: int, validation: Validation) -> None:
+    """What the validation pictures look like now, each under its hint."""
+    if validation.latest is not None:
+        hints = [pair.condition.pixels_HWC for pair in validation.pairs]
+        rows = [hints[:8], list(validation.latest[:8])]
+        write_picture(folder / "pictures" / f"step-{step:06d}.png", grid(rows))
+
+
+def _save_pictures(folder: Path, pairs: Sequence[Pair], found: Evaluated) -> None:
+    """Every generated picture, and a grid of the first: hint, without control, with it."""
+    for name in ("controlled", "none", "shuffled"):
+        for pair, pixels_HWC in zip(pairs, found.pictures[name], strict=True):
+            write_picture(folder / name / f"{file_name(pair.id)}.png", pixels_HWC)
+    columns = 10
+    rows = [[pair.condition.pixels_HWC for pair in pairs[:columns]]]
+    rows += [list(found.pictures[name][:columns]) for name in ("none", "controlled")]
+    rows += [[pair.pixels_HWC for pair in pairs[:columns]]]
+    write_picture(folder / "grid.png", grid(rows))
+    fidelity = {pair.id: {} for pair in pairs}
+    for name, values in found.fidelity.items():
+        for pair, value in zip(pairs, values, strict=True):
+            fidelity[pair.id][name] = value
+    write_json(folder / "fidelity.json", fidelity)
+
+
+def _said(verdict: Convergence | None) -> str:
+    if verdict is None:
+        return "not judged yet"
+    sure = f"{verdict.verdict} ({100 * verdict.confidence:.0f}% sure)"
+    return sure if verdict.onset_step is None else f"{sure}, onset {verdict.onset_step}"
+
+
+def _log(folder: Path, line: dict[str, object]) -> None:
+    """Append a step to the diary; its check stands in convergence.json."""
+    kept = {name: value for name, value in line.items() if name not in _ELSEWHERE}
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(kept) + "\n")
+
+
+def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:
+    """Add to what a stage took, for it may have been stopped on its way."""
+    path = shop.root / stage / "seconds.json"
+    before = cast("float", read_json(path)["seconds"]) if path.is_file() else 0.0
+    write_json(path, {"seconds": before + seconds})
+
+
+def _seconds(shop: Workshop) -> dict[str, float]:
+    """What each stage took."""
+    files = {"annotate": "annotate/shards/log.jsonl"}
+    files |= {name: f"{name}/seconds.json" for name in ("keep", "latents", "train", "evaluate")}
+    return {name: round(sum(_seconds_in(shop.root / path)), 2) for name, path in files.items()}
+
+
+def _seconds_in(path: Path) -> list[float]:
+    if not path.is_file():
+        return []
+    if path.suffix == ".json":
+        return [cast("float", read_json(path)["seconds"])]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [cast("float", json.loads(line)["seconds"]) for line in lines]
+
+
+_ELSEWHERE = ("check", "convergence")
+_TOLD = (
+    *("onset_step", "found_at", "onset_of_whole_curve", "steps", "verdict", "confidence"),
+    "advice",
+)

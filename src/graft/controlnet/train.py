@@ -1,0 +1,408 @@
+"""Teach a control: the base's own loss, through the zero convolutions, and nothing else.
+
+Zhang et al. 2023, Section 3.3. The base is frozen; half of the prompts are emptied, drawn anew
+at each step, so that the control learns to read the hint by itself.
+
+What is drawn for a picture (its noise, its time, whether its prompt is emptied) depends on the
+seed, the picture and the epoch alone: not on its batch, nor on how often a run was stopped.
+
+    FOLDER/checkpoint-N/   where it stands: weights, their average, the optimizer
+    FOLDER/control/        the averaged control, a folder for `ControlNetModel.from_pretrained`
+    FOLDER/decoder.safetensors   what an unlocked decoder has moved by
+
+Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from graft.config import to_table
+from graft.controlnet.annotators.annotator import Annotator
+from graft.controlnet.control import ControlConfig, Controlled
+from graft.controlnet.convergence import Check, Convergence, ConvergenceConfig, judge, onset_of
+from graft.controlnet.latents import Encoded
+from graft.controlnet.records import read_png
+from graft.controlnet.validation import Validation
+from graft.errors import DataError, StoreError
+from graft.models.diffusion import DiffusionModel, Words, to_hint
+from graft.models.unet import read_controlnet, write_controlnet
+from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
+from graft.store.whole import whole_file, write_json
+from graft.train.average import Average
+from graft.train.batches import draw_batches
+from graft.train.checkpoint import (
+    Checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from graft.train.loop import Step, fit
+from graft.train.schedule import Decay, warm_up_then
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of `train`; defaults are the paper's where it gives them."""
+
+    steps: int = 10_000  # the onset comes within 10k (Section 3.3)
+    batch: int = 4
+    accumulate: int = 1  # batches to a step
+    learning_rate: float = 1e-5
+    door_rate: float = 1.0  # times that rate for zero convolutions and hint encoder
+    weight_decay: float = 0.01
+    warm_up: float = 0.0
+    decay: Decay = "constant"
+    clip_norm: float = 1.0
+    no_prompt: float = 0.5  # share of prompts emptied (Section 3.3)
+    average_decay: float = 0.999  # 0 for none
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU
+    control: ControlConfig = field(default_factory=ControlConfig)
+    start_from: Path | None = None  # a control of a related condition
+    validate_every: int = 250  # steps between checks with pictures
+    gap_every: int = 50  # steps between checks by the loss alone
+    checkpoint_every: int = 250
+    stop_when_converged: bool = False
+    convergence: ConvergenceConfig = field(default_factory=ConvergenceConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        if not 0.0 <= self.no_prompt <= 1.0:
+            raise ValueError("no_prompt is a share, from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A pair as training reads it: its place in a file of latents, and its hint as PNG."""
+
+    id: str
+    encoded: Encoded
+    index: int
+    hint_png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Step):
+    """A step, the check that followed it where one did, and what is thought of it all."""
+
+    check: Check | None = None
+    convergence: Convergence | None = None
+
+
+def train(
+    model: DiffusionModel,
+    lessons: Sequence[Lesson],
+    empty: Words,
+    validation: Validation,
+    settings: TrainConfig,
+    folder: Path,
+) -> Iterator[Progress]:
+    """Teach a control of `model`, yielding after each step; at the end `folder/control` stands.
+
+    Continues from the last checkpoint in `folder`, to the same bytes as if never interrupted.
+    If `folder/control` stands already, nothing is done. `model` itself is never changed.
+
+    Raises:
+        StoreError: the folder was begun with something else, or a checkpoint is damaged.
+        ModelError: the training diverged.
+    """
+    if (folder / "control").exists():
+        return
+    if not lessons:
+        raise DataError("no pairs to learn from; see the report of `keep`")
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partial_folders(folder)
+    origin = _origin(settings, model, lessons, validation)
+    trainee = Trainee(model, validation.annotator, settings)
+    yield from _learn(trainee, lessons, empty, validation, folder, origin)
+    trainee.average.apply_to(trainee.averaged)
+    _write(trainee, folder)
+    for checkpoint in list_checkpoints(folder):
+        remove_folder(checkpoint.folder)
+
+
+class Trainee:
+    """A controlled base that learns, its running average, and the optimizer."""
+
+    def __init__(
+        self, model: DiffusionModel, annotator: Annotator, settings: TrainConfig
+    ) -> None:
+        self.model, self.annotator, self.settings = model, annotator, settings
+        self.live = new_controlled(model, settings)
+        self.averaged = new_controlled(model, settings).requires_grad_(False)
+        self.average = Average(self.live, settings.average_decay)
+        self.both = nn.ModuleDict({"model": self.live, "average": self.average})
+        self.optimizer = torch.optim.AdamW(
+            list(_groups(self.live, settings)), weight_decay=settings.weight_decay
+        )
+
+    def shown(self) -> Controlled:
+        """The control as it would be saved now."""
+        self.average.apply_to(self.averaged)
+        return self.averaged.eval()
+
+
+def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
+    """A base with a silent control, or with the one that `start_from` names."""
+    controlled = Controlled(model.unet, model.shrinking, settings.control, seed=settings.seed)
+    if settings.start_from is not None:
+        controlled.control.load_state_dict(read_controlnet(settings.start_from))
+    return controlled.to(model.device)
+
+
+def _groups(live: Controlled, settings: TrainConfig) -> Iterator[dict[str, object]]:
+    """Doors and the rest, each at its rate."""
+    doors = {id(parameter) for parameter in live.control.doors()}
+    learning = [p for p in live.parameters() if p.requires_grad]
+    rate = settings.learning_rate
+    yield {"params": [p for p in learning if id(p) not in doors], "lr": rate}
+    yield {
+        "params": [p for p in learning if id(p) in doors],
+        "lr": rate * settings.door_rate,
+    }
+
+
+def _learn(
+    trainee: Trainee,
+    lessons: Sequence[Lesson],
+    empty: Words,
+    validation: Validation,
+    folder: Path,
+    origin: str,
+) -> Iterator[Progress]:
+    """The steps that are still to do, with their checks and checkpoints."""
+    settings = trainee.settings
+    start, checks = _resume(_begun(folder, origin), trainee)
+    if not checks:
+        checks.append(validation.check(trainee.shown(), 0, pictures=True))
+    watch = Watch(validation, settings, checks)
+    if settings.stop_when_converged and watch.verdict.ended:
+        return
+    steps = fit(
+        _batches(lessons, start, settings),
+        functools.partial(_loss_of, trainee, lessons, empty),
+        trainee.optimizer,
+        warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
+        start=start,
+        clip_norm=settings.clip_norm,
+        autocast=_precision(settings, trainee.model.device),
+    )
+    for step in steps:
+        trainee.average.update(trainee.live)
+        check = watch.check(trainee, step.index)
+        if check is not None:
+            watch.write(folder)
+        ended = settings.stop_when_converged and watch.verdict.ended
+        if step.index % settings.checkpoint_every == 0 or step.index == settings.steps or ended:
+            note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
+            left = settings.steps - step.index
+            save_checkpoint(
+                folder, step.index, trainee.both, trainee.optimizer, value=left, note=note
+            )
+            prune_checkpoints(folder, last=2)
+        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
+        if ended:
+            return
+
+
+class Watch:
+    """The checks of a training, and what is thought of it."""
+
+    def __init__(
+        self, validation: Validation, settings: TrainConfig, checks: list[Check]
+    ) -> None:
+        self.validation, self.settings, self.checks = validation, settings, checks
+        self.ceiling = validation.ceiling()
+        self.verdict = judge(
+            checks[:1], self.ceiling, settings.convergence, steps=settings.steps
+        )
+        for count in range(2, len(checks) + 1):  # as they were judged one by one
+            self.verdict = self._judge(checks[:count])
+
+    def check(self, trainee: Trainee, step: int) -> Check | None:
+        """A check if one is due after `step` steps; the verdict follows it."""
+        settings = self.settings
+        pictures = step % settings.validate_every == 0 or step == settings.steps
+        if not pictures and step % settings.gap_every:
+            return None
+        check = self.validation.check(trainee.shown(), step, pictures=pictures)
+        self.checks.append(check)
+        self.verdict = self._judge(self.checks)
+        return check
+
+    def write(self, folder: Path) -> None:
+        """Everything measured so far and what is thought of it, in `convergence.json`."""
+        whole = onset_of(self.checks)
+        told = {
+            **asdict(self.verdict),
+            "steps": self.checks[-1].step,
+            "onset_of_whole_curve": None if whole is None else round(whole),
+            "ceiling": list(self.ceiling),
+            "checks": [check.to_table() for check in self.checks],
+        }
+        write_json(folder / "convergence.json", told)
+
+    def _judge(self, checks: Sequence[Check]) -> Convergence:
+        config, steps = self.settings.convergence, self.settings.steps
+        return judge(checks, self.ceiling, config, steps=steps, before=self.verdict)
+
+
+def _loss_of(
+    trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence["Drawn"]
+) -> "PictureLoss":
+    """The base's loss on one batch, summed over its pictures."""
+    model, device = trainee.model, trainee.model.device
+    chosen = [lessons[drawn.index] for drawn in part]
+    latents_BChw = torch.stack([one.encoded.latents(one.index) for one in chosen]).to(device)
+    words = _words_of(chosen, part, empty)
+    hints_BHWC = np.stack([read_png(one.hint_png) for one in chosen])
+    drawn = [_draw(one, latents_BChw[0], model.noise.times) for one in part]
+    noise_BChw = torch.stack([noise for noise, _ in drawn]).to(device)
+    time_B = torch.tensor([time for _, time in drawn], device=device)
+    noisy_BChw = model.noise.add(latents_BChw, noise_BChw, time_B)
+    target_BChw = model.noise.target(latents_BChw, noise_BChw, time_B)
+    states_BTD = words.states_BTD.to(device)
+    hint_BCHW = to_hint(hints_BHWC).to(device)
+    added = model.added(words, hints_BHWC.shape[1])
+    found_BChw = trainee.live(noisy_BChw, time_B, states_BTD, hint_BCHW, added)
+    error_B = (found_BChw.float() - target_BChw).square().mean(dim=(1, 2, 3))
+    return PictureLoss(error_B.sum(), len(part))
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLoss:
+    """Squared error per latent number, summed over `count` pictures."""
+
+    total: Tensor
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A lesson in an epoch: everything random about it comes from `seed`."""
+
+    index: int
+    seed: int
+    silent: bool
+
+
+def _batches(
+    lessons: Sequence[Lesson], start: int, settings: TrainConfig
+) -> Iterator[list[list[Drawn]]]:
+    """Per step from `start` on, its batches of drawn lessons."""
+    rows = settings.batch * settings.accumulate
+    epoch, first = -1, 0
+    drawn: list[list[int]] = []
+    for step in range(settings.steps):
+        if step >= first + len(drawn):
+            epoch, first = epoch + 1, first + len(drawn)
+            drawn = draw_batches([1] * len(lessons), rows=rows, seed=settings.seed, epoch=epoch)
+        if step >= start:
+            chosen = [_drawn(lessons, i, epoch, settings) for i in drawn[step - first]]
+            size = settings.batch
+            yield [chosen[at : at + size] for at in range(0, len(chosen), size)]
+
+
+def _drawn(lessons: Sequence[Lesson], index: int, epoch: int, settings: TrainConfig) -> Drawn:
+    name = f"{settings.seed}/{epoch}/{lessons[index].id}".encode()
+    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+    silent = (number >> 48) / 2**16 < settings.no_prompt
+    return Drawn(index, number & (2**48 - 1), silent)
+
+
+def _draw(drawn: Drawn, like_Chw: Tensor, times: int) -> tuple[Tensor, int]:
+    """The noise and the time of one picture in one epoch."""
+    generator = torch.Generator().manual_seed(drawn.seed)
+    time = int(torch.randint(times, (1,), generator=generator))
+    return torch.randn(like_Chw.shape, generator=generator), time
+
+
+def _words_of(lessons: Sequence[Lesson], part: Sequence[Drawn], empty: Words) -> Words:
+    read = [
+        empty if drawn.silent else lesson.encoded.words(lesson.index)
+        for lesson, drawn in zip(lessons, part, strict=True)
+    ]
+    pooled = [words.pooled_BP for words in read if words.pooled_BP is not None]
+    states_BTD = torch.cat([words.states_BTD for words in read])
+    return Words(states_BTD, torch.cat(pooled) if pooled else None)
+
+
+def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | None:
+    lower = settings.precision == "bf16" or (
+        settings.precision == "auto" and device.type == "cuda"
+    )
+    return torch.bfloat16 if lower else None
+
+
+def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Check]]:
+    """The step to go on from, and the checks before it."""
+    if not begun:
+        return 0, []
+    last = begun[-1]
+    load_checkpoint(last, trainee.both, trainee.optimizer)
+    noted = cast("list[dict[str, object]]", last.note["checks"])
+    return last.step, [Check.from_table(one) for one in noted]
+
+
+def _begun(folder: Path, origin: str) -> list[Checkpoint]:
+    """The checkpoints in `folder`, all of this very training."""
+    begun = list_checkpoints(folder)
+    for checkpoint in begun:
+        if checkpoint.note.get("origin") != origin:
+            raise StoreError(
+                f"{checkpoint.folder}: was begun with other settings or pictures; delete"
+                f" {folder}, or choose another --out"
+            )
+    return begun
+
+
+def _write(trainee: Trainee, folder: Path) -> None:
+    """The finished control as a folder, written whole, and a decoder's delta beside it."""
+    control = trainee.averaged.control
+    delta = trainee.averaged.decoder_delta()
+    if delta:
+        content = save({name: tensor.cpu().contiguous() for name, tensor in delta.items()})
+        with whole_file(folder / "decoder.safetensors") as file:
+            file.write(content)
+    with whole_folder(folder / "control") as partial:
+        state = {name: tensor.cpu() for name, tensor in control.state_dict().items()}
+        write_controlnet(trainee.model.unet, state, control.hint_channels, partial)
+        write_json(partial / "graft.json", _card(trainee))
+
+
+def _card(trainee: Trainee) -> dict[str, object]:
+    """What `graft.json` says."""
+    return {
+        "base": trainee.model.name,
+        "condition": trainee.annotator.name,
+        "annotator": to_table(trainee.annotator),
+        "settings": to_table(trainee.settings),
+    }
+
+
+def _origin(
+    settings: TrainConfig,
+    model: DiffusionModel,
+    lessons: Sequence[Lesson],
+    validation: Validation,
+) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    watched = [pair.id for pair in validation.pairs]
+    hints = [hashlib.blake2b(one.hint_png).hexdigest() for one in lessons]
+    names = [(one.id, one.encoded.path.name) for one in lessons]
+    content = [to_table(settings), model.name, names, hints, watched]
+    digest.update(json.dumps(content, default=str).encode())
+    return digest.hexdigest()

@@ -1,0 +1,199 @@
+"""A run's folder and what its stages share: the recipe, the base, the annotator.
+
+Each stage has a folder, so it can be run, stopped, resumed and replaced alone:
+
+    RUN/recipe.json    the settings of all stages
+    RUN/annotate/      pictures with their conditions, of the base's size
+    RUN/keep/          which pairs are good, report.json, sheet.png
+    RUN/latents/       latents and words, by content hash
+    RUN/train/         the control; log.jsonl; convergence.png; a grid for each validation
+    RUN/evaluate/      generated pictures and their fidelity
+    RUN/report.json    what it all came to
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from graft.config import dump, load, to_table
+from graft.controlnet.annotators.annotator import Annotator
+from graft.controlnet.annotators.kit import annotator_by_name
+from graft.controlnet.condition import Value
+from graft.controlnet.control import Controlled
+from graft.controlnet.dataset import Pair
+from graft.controlnet.evaluate import EvaluateConfig
+from graft.controlnet.keep import KeepConfig
+from graft.controlnet.records import PAIR
+from graft.controlnet.train import TrainConfig, new_controlled
+from graft.controlnet.validation import ValidationConfig
+from graft.errors import StoreError
+from graft.models.diffusion import DiffusionModel, load_diffusion
+from graft.models.unet import read_controlnet
+from graft.store.runs import Run, write_text
+from graft.store.shards import list_shards, read_shard
+from graft.store.whole import read_json, writing
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachConfig:
+    """A whole run: what is taught to which base, and the settings of every stage."""
+
+    images: Path
+    base: str = "seedling"
+    condition: str = (
+        "canny"  # which annotator draws it, or scores it where `conditions` is given
+    )
+    annotator: dict[str, Value] = field(default_factory=dict[str, Value])  # its settings
+    conditions: Path | None = None  # a folder of finished conditions, by the pictures' names
+    size: int | None = None  # pixels along a side; else the base's own
+    limit: int | None = None  # pictures to read
+    shard_pictures: int = 64
+    seed: int = 0
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Ids of the pairs to learn from, to watch the training by, and to evaluate on."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    evaluation: tuple[str, ...]
+
+
+class Workshop:
+    """A run's folder with what its stages share; the base is loaded when asked for."""
+
+    def __init__(self, root: Path, config: TeachConfig) -> None:
+        self.root, self.config = root, config
+        self.annotator: Annotator = annotator_by_name(config.condition, config.annotator)
+        self._model: DiffusionModel | None = None
+        self._digest: str | None = None
+
+    @classmethod
+    def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
+        """A run in `root`, new or begun; its recipe is left there for the later stages."""
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+        shop = cls(root, config)  # refuses an unknown condition before anything is written
+        _refuse_another(root, config)
+        write_text(root / "recipe.json", dump(config))
+        return shop
+
+    @classmethod
+    def resume(cls, root: Path, overrides: Sequence[str] = ()) -> "Workshop":
+        """The run in `root` with its own recipe, some settings changed."""
+        if not (root / "recipe.json").is_file():
+            raise StoreError(f"{root}: no run here; begin one with `graft controlnet annotate`")
+        return cls.begin(root, load(TeachConfig, root / "recipe.json", overrides))
+
+    @property
+    def model(self) -> DiffusionModel:
+        """The frozen base, on the GPU if there is one."""
+        if self._model is None:
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            self._model = load_diffusion(self.config.base, device)
+        return self._model
+
+    @property
+    def digest(self) -> str:
+        """The base's digest as it was loaded, before anything was done with it."""
+        if self._digest is None:
+            self._digest = self.model.digest()
+        return self._digest
+
+    @property
+    def size(self) -> int:
+        """Pixels along a side of every picture of the run."""
+        return self.config.size or self.model.size
+
+    def open(self, stage: str, settings: Mapping[str, object]) -> Run:
+        """The folder of a stage, refused if it was begun with other settings."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Run.open(self.root / stage, settings)
+
+    def shards(self) -> list[Path]:
+        """The finished shards of pairs."""
+        folder = self.root / "annotate" / "shards"
+        if not (folder / "manifest.json").is_file():
+            raise StoreError(
+                f"{self.root}: its pictures are not annotated; run `graft controlnet annotate`"
+                " first"
+            )
+        return list_shards(folder)
+
+    def pairs(self) -> Iterable[Pair]:
+        """All pairs, good and bad, in their order."""
+        for shard in self.shards():
+            for row in read_shard(shard):
+                yield PAIR.from_row(row)
+
+    def kept(self) -> list[str]:
+        """Ids of the good pairs."""
+        path = self.root / "keep" / "kept.json"
+        if not path.is_file():
+            raise StoreError(f"{path}: not there; run `graft controlnet keep` first")
+        return cast("list[str]", read_json(path)["ids"])
+
+    def division(self) -> Division:
+        """Which pairs are for what: by their ids' hash, so that more pictures move none."""
+        names = sorted(self.kept(), key=lambda name: _hash(self.config.seed, name))
+        most = len(names) // 5
+        tested = min(self.config.evaluate.pictures, most)
+        watched = min(self.config.validation.pictures, most)
+        return Division(
+            training=tuple(names[tested + watched :]),
+            validation=tuple(names[tested : tested + watched]),
+            evaluation=tuple(names[:tested]),
+        )
+
+    def chosen(self, names: Sequence[str]) -> list[Pair]:
+        """The pairs of these ids, in this order."""
+        wanted = set(names)
+        found = {pair.id: pair for pair in self.pairs() if pair.id in wanted}
+        return [found[name] for name in names]
+
+    def trained(self) -> Controlled:
+        """The base with the trained control."""
+        folder = self.root / "train"
+        if not (folder / "control").is_dir():
+            raise StoreError(f"{folder}: no control; run `graft controlnet train` first")
+        controlled = new_controlled(self.model, self.config.train)
+        controlled.control.load_state_dict(read_controlnet(folder / "control"))
+        if controlled.decoder is not None:
+            controlled.add_to_decoder(load_file(folder / "decoder.safetensors"))
+        return controlled.to(self.model.device).eval().requires_grad_(False)
+
+    def picture_rng(self, name: str) -> np.random.Generator:
+        """What is drawn for one picture, whatever stands beside it."""
+        return np.random.default_rng((self.config.seed, _hash(self.config.seed, name)))
+
+
+def _refuse_another(root: Path, config: TeachConfig) -> None:
+    """Leave a begun run and its recipe as they are where another one is asked for there."""
+    if not (root / "annotate" / "recipe.json").is_file():
+        return
+    begun, asked = read_json(root / "recipe.json"), to_table(config)
+    for name in (
+        *("images", "base", "condition", "annotator", "conditions", "size", "limit"),
+        *("shard_pictures", "seed"),
+    ):
+        if begun.get(name) != asked[name]:
+            raise StoreError(
+                f"{root}: was begun with {name} = {begun.get(name)!r}, not {asked[name]!r}; "
+                "choose another --out"
+            )
+
+
+def _hash(seed: int, name: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

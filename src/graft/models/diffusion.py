@@ -1,0 +1,363 @@
+"""The frozen diffusion model: a Stable Diffusion pipeline behind what the stages ask of it.
+
+Pictures to latents and back, prompts to words, the noise it was trained with, its U-Net.
+Stable Diffusion 1, 2 and XL families of `diffusers`, by hub id or folder.
+
+Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
+    StableDiffusionPipeline,
+)
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import (
+    StableDiffusionXLPipeline,
+)
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from huggingface_hub import hf_hub_download
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from graft.errors import ModelError
+from graft.models.quiet import no_pipeline_bars
+from graft.models.unet import Added, require_usual
+
+SEEDLING = "seedling"
+_FOLDER = Path(__file__).parent / "seedlings" / "diffusion"
+_PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+_FOLDERS = (*_PARTS, "tokenizer", "tokenizer_2", "scheduler")
+
+Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Prompts as the U-Net reads them: states [B, T, D], and SDXL's pooled ones [B, P]."""
+
+    states_BTD: Tensor
+    pooled_BP: Tensor | None = None
+
+    def __getitem__(self, chosen: slice | Sequence[int] | Tensor) -> "Words":
+        """Some of the prompts."""
+        pooled = None if self.pooled_BP is None else self.pooled_BP[chosen]
+        return Words(self.states_BTD[chosen], pooled)
+
+    def __len__(self) -> int:
+        return len(self.states_BTD)
+
+    def to(self, device: torch.device) -> "Words":
+        """The same elsewhere."""
+        pooled = None if self.pooled_BP is None else self.pooled_BP.to(device)
+        return Words(self.states_BTD.to(device), pooled)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Words"]) -> "Words":
+        """All prompts of all parts."""
+        pooled = [part.pooled_BP for part in parts if part.pooled_BP is not None]
+        states = torch.cat([part.states_BTD for part in parts])
+        return cls(states, torch.cat(pooled) if pooled else None)
+
+
+class DiffusionModel:
+    """A pipeline's parts, all frozen.
+
+    Args:
+        pipeline: what `diffusers` loaded.
+        name: how it was asked for.
+    """
+
+    def __init__(self, pipeline: Pipeline, name: str) -> None:
+        self.name, self._pipeline = name, pipeline
+        self.unet = cast("UNet2DConditionModel", pipeline.unet)
+        self.vae = cast("AutoencoderKL", pipeline.vae)
+        require_usual(self.unet)
+        for part in self._modules():
+            part.eval().requires_grad_(False)
+        self.noise = _training_noise(pipeline.scheduler)
+
+    @property
+    def shrinking(self) -> int:
+        """How many times wider than its latents a picture is: 8 for Stable Diffusion."""
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    @property
+    def size(self) -> int:
+        """The side in pixels of the pictures it was trained on."""
+        side = self.unet.config["sample_size"]
+        return int(side if isinstance(side, int) else side[0]) * self.shrinking
+
+    @property
+    def device(self) -> torch.device:
+        """Where it calculates."""
+        return self.unet.device
+
+    @property
+    def scheduler_config(self) -> dict[str, object]:
+        """How its own sampler is set up, with the class's name as `_class_name`."""
+        return dict(self._pipeline.scheduler.config)
+
+    def sampler(self, steps: int, *, spacing: str | None = "trailing") -> "Sampler":
+        """Its own sampler, set to so many steps; `spacing` None leaves the timesteps as saved.
+
+        The common default, `leading`, starts below the noisiest level, so that a small base
+        seems not to follow its prompt (Lin et al. 2023, Section 3.3).
+        """
+        return Sampler(self._pipeline.scheduler, steps, spacing, self.device)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline as `diffusers` knows it."""
+        return self._pipeline
+
+    @torch.no_grad()
+    def encode(
+        self, pixels_BHWC: UInt8[np.ndarray, "B H W 3"], at_once: int = 16
+    ) -> Float[Tensor, "B C h w"]:
+        """Pictures as scaled latents: the mode of the autoencoder's posterior."""
+        parts: list[Tensor] = []
+        for pixels_BCHW in to_signed(pixels_BHWC).split(at_once):
+            seen = self.vae.encode(pixels_BCHW.to(self.device, self.vae.dtype))
+            parts.append(cast("AutoencoderKLOutput", seen).latent_dist.mode())
+        return torch.cat(parts).float() * self.vae.config["scaling_factor"]
+
+    @torch.no_grad()
+    def decode(
+        self, latents_BChw: Float[Tensor, "B C h w"], at_once: int = 16
+    ) -> UInt8[np.ndarray, "B H W 3"]:
+        """Pictures of scaled latents."""
+        scaled_BChw = (latents_BChw / self.vae.config["scaling_factor"]).to(self.vae.dtype)
+        parts = [
+            cast("DecoderOutput", self.vae.decode(part)).sample
+            for part in scaled_BChw.split(at_once)
+        ]
+        shown_BCHW = (torch.cat(parts).float() / 2 + 0.5).clamp(0, 1) * 255
+        return shown_BCHW.round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[str], at_once: int = 64) -> Words:
+        """Prompts as the U-Net reads them; what is longer than the tokenizer allows is cut."""
+        states: list[Tensor] = []
+        pooled: list[Tensor] = []
+        for at in range(0, len(prompts), at_once):
+            made = self._pipeline.encode_prompt(
+                prompt=cast("str", list(prompts[at : at + at_once])),  # it reads lists too
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+            )
+            states.append(made[0])
+            if len(made) > 2:
+                pooled.append(made[2])
+        return Words(torch.cat(states), torch.cat(pooled) if pooled else None)
+
+    def is_too_long(self, prompt: str) -> bool:
+        """Whether a prompt has more tokens than are read."""
+        tokenizer = self._pipeline.tokenizer
+        assert tokenizer is not None
+        read = tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length)
+        return len(tokenizer(prompt)["input_ids"]) > len(read["input_ids"])
+
+    def added(self, words: Words, size: int) -> Added | None:
+        """What SDXL's U-Net reads beside the words, for square pictures of `size` pixels."""
+        if words.pooled_BP is None:
+            return None
+        ids = torch.tensor([[size, size, 0, 0, size, size]], dtype=words.states_BTD.dtype)
+        time_ids = ids.expand(len(words), -1).to(words.states_BTD.device)
+        return {"text_embeds": words.pooled_BP, "time_ids": time_ids}
+
+    def digest(self) -> str:
+        """SHA-256 of every frozen parameter's and buffer's bytes, in the order of names."""
+        seen = hashlib.sha256()
+        for name in _PARTS:
+            part = cast("nn.Module | None", getattr(self._pipeline, name, None))
+            for key, tensor in sorted(part.state_dict().items()) if part is not None else ():
+                seen.update(f"{name}.{key}".encode())
+                seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        return seen.hexdigest()
+
+    def move(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        """Calculate elsewhere, or in another precision."""
+        with no_pipeline_bars():
+            self._pipeline.to(device=device, dtype=dtype)
+
+    def rest_encoders(self) -> None:
+        """Take what latents and words were made with off the device, when that is done."""
+        for part in (self.vae.encoder, *self._text_encoders()):
+            cast("nn.Module", part).to("cpu")
+
+    def _text_encoders(self) -> Iterator[nn.Module]:
+        for name in _PARTS[2:]:
+            part = cast("nn.Module | None", getattr(self._pipeline, name, None))
+            if part is not None:
+                yield part
+
+    def _modules(self) -> Iterator[nn.Module]:
+        yield cast("nn.Module", self.unet)
+        yield cast("nn.Module", self.vae)
+        yield from self._text_encoders()
+
+
+class TrainingNoise:
+    """The noise that a base was trained with, and what it predicts of it."""
+
+    def __init__(self, scheduler: DDIMScheduler | DDPMScheduler) -> None:
+        self._scheduler = scheduler
+        self.times = int(scheduler.config["num_train_timesteps"])
+        self.predicts = str(scheduler.config["prediction_type"])
+
+    def add(self, latents_BChw: Tensor, noise_BChw: Tensor, time_B: Tensor) -> Tensor:
+        """Latents as noisy as they are at a time from 0 to `times` - 1."""
+        return self._scheduler.add_noise(
+            latents_BChw, noise_BChw, cast("torch.IntTensor", time_B)
+        )
+
+    def target(self, latents_BChw: Tensor, noise_BChw: Tensor, time_B: Tensor) -> Tensor:
+        """What the base is to predict: the noise, the velocity, or the latents themselves."""
+        match self.predicts:
+            case "epsilon":
+                return noise_BChw
+            case "v_prediction":
+                times = cast("torch.IntTensor", time_B)
+                return self._scheduler.get_velocity(latents_BChw, noise_BChw, times)
+            case _:
+                return latents_BChw
+
+
+class Sampler:
+    """One way from noise to latents: a copy of a base's sampler, set to so many steps."""
+
+    def __init__(
+        self, scheduler: object, steps: int, spacing: str | None, device: torch.device
+    ) -> None:
+        known = cast("DDIMScheduler", scheduler)
+        config = dict(known.config)
+        if spacing is not None and "timestep_spacing" in config:
+            config["timestep_spacing"] = spacing
+        self._scheduler = cast("DDIMScheduler", type(known).from_config(config))
+        self._scheduler.set_timesteps(steps, device=device)
+        self._step = cast("Callable[..., tuple[Tensor, ...]]", self._scheduler.step)
+        self._draws = "generator" in inspect.signature(self._step).parameters
+
+    @property
+    def times(self) -> list[Tensor]:
+        """The times it stops at, the noisiest first."""
+        return list(self._scheduler.timesteps)
+
+    @property
+    def first_sigma(self) -> float:
+        """How strong the noise is that it begins with."""
+        return float(self._scheduler.init_noise_sigma)
+
+    def scaled(self, latents_BChw: Tensor, time: Tensor) -> Tensor:
+        """Latents as the U-Net reads them at a time."""
+        return self._scheduler.scale_model_input(latents_BChw, cast("int", time))
+
+    def step(
+        self,
+        predicted_BChw: Tensor,
+        time: Tensor,
+        latents_BChw: Tensor,
+        generators: list[torch.Generator],
+    ) -> Tensor:
+        """The latents one step on; what a sampler draws, it draws from each picture's own."""
+        given: dict[str, object] = {"generator": generators} if self._draws else {}
+        return self._step(predicted_BChw, time, latents_BChw, return_dict=False, **given)[0]
+
+
+def load_diffusion(name: str, device: torch.device | None = None) -> DiffusionModel:
+    """A Stable Diffusion pipeline by hub id, folder, or `seedling`, in single precision.
+
+    Only safetensors are read.
+
+    Raises:
+        ModelError: there is no such model, a part is missing, or it is of another family.
+    """
+    source = str(_FOLDER) if name == SEEDLING else name
+    with no_pipeline_bars(), _naming(name):
+        index = _index_of(source)
+        family = _family_of(index)
+        _require_parts(Path(source), index)
+        pipeline = family.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, safety_checker=None
+        )
+        model = DiffusionModel(pipeline, name)
+    if device is not None:
+        model.move(device)
+    return model
+
+
+def to_signed(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+    """Bytes as numbers from -1 to 1."""
+    return torch.from_numpy(pixels_BHWC).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_hint(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+    """Bytes as numbers from 0 to 1, as a control reads its hint."""
+    return torch.from_numpy(pixels_BHWC).permute(0, 3, 1, 2).float() / 255.0
+
+
+def _training_noise(scheduler: object) -> TrainingNoise:
+    """The noise of a sampler's own settings, whatever the sampler."""
+    config = dict(cast("DDPMScheduler", scheduler).config)
+    return TrainingNoise(cast("DDPMScheduler", DDPMScheduler.from_config(config)))
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Generator[None]:
+    """Puts the model's name before what is wrong with it."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        first = next(iter(str(error).strip().splitlines()), repr(error))
+        raise ModelError(
+            f"{name}: cannot be loaded as a diffusion pipeline: {first}; name a hub id, a"
+            " folder with model_index.json and safetensors, or 'seedling'"
+        ) from error
+
+
+def _index_of(source: str) -> dict[str, object]:
+    """What a pipeline is made of, read before any weights are."""
+    name, folder = "model_index.json", Path(source)
+    if not folder.is_dir() and source.count("/") != 1:
+        raise FileNotFoundError("there is no such folder")
+    path = folder / name if folder.is_dir() else Path(hf_hub_download(source, name))
+    return cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
+
+
+def _family_of(index: Mapping[str, object]) -> type[Pipeline]:
+    """The pipeline's class, known before its weights are loaded."""
+    classes = (StableDiffusionPipeline, StableDiffusionXLPipeline)
+    families = {one.__name__: one for one in classes}
+    kind = str(index.get("_class_name"))
+    if kind not in families:
+        raise ModelError(
+            f"is a {kind}; take a text-to-image pipeline of the Stable Diffusion 1, 2 or XL"
+            " family"
+        )
+    return families[kind]
+
+
+def _require_parts(folder: Path, index: Mapping[str, object]) -> None:
+    """Refuse a folder that lacks a part, for a tokenizer is made of nothing without a word."""
+    for part in _FOLDERS if folder.is_dir() else ():
+        known = cast("list[str | None]", index.get(part) or [None])
+        if known[0] is not None and not any((folder / part).glob("*")):
+            raise ModelError(f"{folder / part} is missing or empty; save the pipeline anew")

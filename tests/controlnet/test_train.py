@@ -1,0 +1,235 @@
+"""Training a control of a tiny random base: exact, resumable, and with a frozen base."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ControlNetModel
+
+from graft.controlnet.annotators.annotator import annotate_picture
+from graft.controlnet.annotators.kit import annotator_by_name
+from graft.controlnet.control import ControlConfig
+from graft.controlnet.dataset import Pair
+from graft.controlnet.latents import encode_pairs
+from graft.controlnet.records import encode_png
+from graft.controlnet.sampling import RunConfig
+from graft.controlnet.train import Lesson, Progress, TrainConfig, train
+from graft.controlnet.validation import Validation, ValidationConfig
+from graft.errors import DataError, ModelError, StoreError
+from graft.models.diffusion import DiffusionModel, Words
+from graft.world.pictures import draw_picture
+from small_bases import make_base
+
+SETTINGS = TrainConfig(
+    steps=6,
+    batch=2,
+    accumulate=2,
+    learning_rate=1e-3,
+    validate_every=4,
+    gap_every=2,
+    checkpoint_every=2,
+)
+CANNY = annotator_by_name("canny")
+
+
+def pairs_of(count: int, first: int = 0) -> list[Pair]:
+    pairs = []
+    for number in range(first, first + count):
+        rng = np.random.default_rng(number)
+        picture = draw_picture(rng, size=32)
+        condition = annotate_picture(CANNY, picture.pixels_HWC, rng)
+        pairs.append(Pair(f"{number:03d}", picture.pixels_HWC, picture.caption, condition))
+    return pairs
+
+
+class Setting:
+    """A base with its lessons and what watches them."""
+
+    def __init__(self, folder: Path, kind: str = "sd1") -> None:
+        self.base = make_base(kind, "v_prediction")
+        taught, watched = pairs_of(10), pairs_of(3, first=100)
+        encoded = encode_pairs(taught, self.base, folder / "latents", "tiny")
+        self.lessons = [
+            Lesson(pair.id, encoded, index, encode_png(pair.condition.pixels_HWC))
+            for index, pair in enumerate(taught)
+        ]
+        self.empty = self.base.embed([""])
+        self.validation = Validation(
+            self.base,
+            watched,
+            self.base.encode(np.stack([pair.pixels_HWC for pair in watched])),
+            self.base.embed([pair.caption for pair in watched]),
+            self.empty,
+            CANNY,
+            ValidationConfig(run=RunConfig(steps=2, guidance=2.0)),
+        )
+
+    def train(self, folder: Path, settings: TrainConfig = SETTINGS) -> list[Progress]:
+        return list(
+            train(self.base, self.lessons, self.empty, self.validation, settings, folder)
+        )
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return Setting(tmp_path_factory.mktemp("setting"))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    setting: Setting, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Progress]]:
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, setting.train(folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_training_leaves_a_control_for_diffusers_and_nothing_half_done(trained) -> None:
+    folder, steps = trained
+    assert [step.index for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.index for step in steps if step.check] == [2, 4, 6]
+    assert [step.index for step in steps if step.check and step.check.fidelity] == [4, 6]
+    assert sorted(path.name for path in folder.iterdir()) == ["control", "convergence.json"]
+    model = ControlNetModel.from_pretrained(folder / "control")
+    assert model.controlnet_mid_block.weight.abs().max() > 0
+    card = json.loads((folder / "control" / "graft.json").read_text())
+    assert (card["condition"], card["base"]) == ("canny", "sd1, v_prediction")
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_base_is_as_it_was(setting: Setting) -> None:
+    assert setting.base.digest() == make_base("sd1", "v_prediction").digest()
+
+
+def test_the_same_training_again_ends_in_the_same_bytes(
+    setting: Setting, trained, tmp_path: Path
+) -> None:
+    folder, steps = trained
+    again = setting.train(tmp_path / "again")
+    assert again == steps
+    assert files(tmp_path / "again") == files(folder)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bytes(
+    setting: Setting, trained, tmp_path: Path, stop: int
+) -> None:
+    folder, steps = trained
+    begun = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
+    )
+    for step in begun:
+        if step.index == stop:
+            break
+    begun.close()
+    rest = setting.train(tmp_path)
+    assert rest[0].index == stop // 2 * 2 + 1
+    assert rest == steps[rest[0].index - 1 :]
+    assert files(tmp_path) == files(folder)
+
+
+def test_a_finished_training_is_not_done_again(setting: Setting, trained) -> None:
+    folder, _ = trained
+    before = files(folder)
+    assert setting.train(folder) == []
+    assert files(folder) == before
+
+
+def test_a_step_is_the_same_however_its_pictures_are_divided(
+    setting: Setting, tmp_path: Path
+) -> None:
+    """Two batches of two, or one of four: what is drawn belongs to the picture."""
+    halves = setting.train(tmp_path / "halves")
+    whole = setting.train(tmp_path / "whole", replace(SETTINGS, batch=4, accumulate=1))
+    for one, other in zip(halves, whole, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-4)
+        assert one.tokens == other.tokens
+
+
+def test_another_training_in_its_folder_is_refused(setting: Setting, tmp_path: Path) -> None:
+    begun = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
+    )
+    for step in begun:
+        if step.index == 2:
+            break
+    begun.close()
+    with pytest.raises(StoreError, match="begun with other settings"):
+        setting.train(tmp_path, replace(SETTINGS, learning_rate=2e-3))
+
+
+def test_without_lessons_it_says_where_to_look(setting: Setting, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="report of `keep`"):
+        next(train(setting.base, [], setting.empty, setting.validation, SETTINGS, tmp_path))
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_good_state(
+    setting: Setting, tmp_path: Path
+) -> None:
+    bad = Words(torch.full_like(setting.empty.states_BTD, float("nan")))
+    settings = replace(SETTINGS, no_prompt=1.0)
+    with pytest.raises(ModelError, match="lower"):
+        list(train(setting.base, setting.lessons, bad, setting.validation, settings, tmp_path))
+    assert not (tmp_path / "control").exists()
+
+
+def test_an_unlocked_decoder_leaves_its_delta(setting: Setting, tmp_path: Path) -> None:
+    unlocked = replace(SETTINGS, steps=2, control=ControlConfig(unlock_decoder=True))
+    setting.train(tmp_path, unlocked)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"control", "convergence.json", "decoder.safetensors"}
+
+
+def test_a_training_may_start_from_a_finished_control(
+    setting: Setting, trained, tmp_path: Path
+) -> None:
+    folder, _ = trained
+    warm = replace(SETTINGS, steps=1, learning_rate=1e-9, start_from=folder / "control")
+    setting.train(tmp_path, warm)
+    one = ControlNetModel.from_pretrained(folder / "control").controlnet_mid_block.weight
+    other = ControlNetModel.from_pretrained(tmp_path / "control").controlnet_mid_block.weight
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_the_gap_is_that_of_the_base_at_step_0(trained) -> None:
+    told = json.loads((trained[0] / "convergence.json").read_text())
+    first = told["checks"][0]
+    assert first["step"] == 0
+    assert first["true"] == first["shuffled"] == first["none"]
+    assert told["steps"] == 6
+    assert len(told["ceiling"]) == 3
+
+
+def test_prompts_are_emptied_for_half_of_the_pictures_and_anew_in_each_epoch(
+    setting: Setting,
+) -> None:
+    from graft.controlnet.train import _batches
+
+    settings = replace(SETTINGS, steps=300)
+    drawn = [
+        one for parts in _batches(setting.lessons, 0, settings) for p in parts for one in p
+    ]
+    share = sum(one.silent for one in drawn) / len(drawn)
+    assert share == pytest.approx(0.5, abs=0.05)
+    of_first = [one.silent for one in drawn if one.index == 0]
+    assert len(set(of_first)) == 2
+    assert len({one.seed for one in drawn}) == len(drawn)
+
+
+def test_every_base_family_can_be_taught(tmp_path: Path) -> None:
+    other: DiffusionModel = make_base("sdxl", "epsilon")
+    assert other.shrinking == 4
+    setting = Setting(tmp_path, "sdxl")
+    steps = setting.train(tmp_path / "run", replace(SETTINGS, steps=2))
+    assert steps[-1].index == 2
+    assert (tmp_path / "run" / "control").is_dir()

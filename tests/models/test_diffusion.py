@@ -1,0 +1,324 @@
+"""The frozen diffusion model beside the parts that it is made of."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import Tensor
+
+from graft.errors import ModelError
+from graft.models.diffusion import DiffusionModel, Words, load_diffusion, to_hint, to_signed
+from small_bases import make_base, make_pipeline
+
+KINDS = ("sd1", "sd2", "sdxl")
+PROMPTS = ["a red circle", "", "a blue star at the left on a white background"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def base(request: pytest.FixtureRequest) -> DiffusionModel:
+    return make_base(request.param)
+
+
+@pytest.fixture(scope="module")
+def small() -> DiffusionModel:
+    return make_base("sd1")
+
+
+@pytest.fixture(scope="module")
+def saved(small: DiffusionModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "base"
+    small.pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def broken(saved: Path, tmp_path: Path) -> Path:
+    """A copy of a whole folder, to take something away from."""
+    return Path(shutil.copytree(saved, tmp_path / "base"))
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+
+
+def predicted(model: DiffusionModel) -> Tensor:
+    noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    words = model.embed(["a green heart"])
+    added = model.added(words, 32)
+    with torch.no_grad():
+        return model.unet(noisy, 5, words.states_BTD, added_cond_kwargs=added).sample
+
+
+# Loading
+
+
+def test_a_saved_base_loads_to_the_same_digest_and_predictions(
+    base: DiffusionModel, tmp_path: Path
+) -> None:
+    base.pipeline.save_pretrained(tmp_path / "base")
+    loaded = load_diffusion(str(tmp_path / "base"), torch.device("cpu"))
+    assert loaded.digest() == base.digest()
+    # equal weights that lie elsewhere in memory may be added up in another order
+    torch.testing.assert_close(predicted(loaded), predicted(base), rtol=0, atol=1e-5)
+    assert loaded.name == str(tmp_path / "base")
+
+
+def test_weights_in_half_precision_are_calculated_with_in_single(tmp_path: Path) -> None:
+    make_pipeline().to(dtype=torch.float16).save_pretrained(tmp_path / "half")
+    loaded = load_diffusion(str(tmp_path / "half"))
+    assert {p.dtype for p in (*loaded.unet.parameters(), *loaded.vae.parameters())} == {
+        torch.float32
+    }
+    assert loaded.embed(["x"]).states_BTD.dtype == torch.float32
+
+
+def test_everything_is_frozen(base: DiffusionModel) -> None:
+    whole = base.pipeline
+    for part in (whole.unet, whole.vae, whole.text_encoder):
+        assert not part.training
+        assert not any(p.requires_grad for p in part.parameters())
+
+
+@pytest.mark.parametrize("name", ["nowhere/at all/base", "nobody/no-such-base", "no-base"])
+def test_a_folder_or_hub_id_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(ModelError, match=f"^{name}: cannot be loaded .* name a hub id"):
+        load_diffusion(name)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model_index\.json"):
+        load_diffusion(str(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_folder_without_a_part_is_refused_by_the_parts_name(broken: Path, part: str) -> None:
+    shutil.rmtree(broken / part)
+    with pytest.raises(ModelError, match=f"^{broken}: {broken / part} is missing"):
+        load_diffusion(str(broken))
+
+
+def test_pickled_weights_are_not_read(broken: Path, small: DiffusionModel) -> None:
+    (broken / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    small.unet.save_pretrained(broken / "unet", safe_serialization=False)
+    assert (broken / "unet" / "diffusion_pytorch_model.bin").exists()
+    with pytest.raises(ModelError, match=f"^{broken}: .*no file named .*safetensors"):
+        load_diffusion(str(broken))
+
+
+@pytest.mark.parametrize("file", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+def test_a_truncated_file_is_refused(broken: Path, file: str) -> None:
+    path = broken / f"{file}.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=f"^{broken}: cannot be loaded"):
+        load_diffusion(str(broken))
+
+
+def test_an_index_that_is_no_json_is_refused(broken: Path) -> None:
+    (broken / "model_index.json").write_text("{")
+    with pytest.raises(ModelError, match=f"^{broken}: cannot be loaded"):
+        load_diffusion(str(broken))
+
+
+def test_another_kind_of_pipeline_is_refused_by_its_name(tmp_path: Path) -> None:
+    unet = UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+        norm_num_groups=4,
+        layers_per_block=1,
+    )
+    DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match=f"^{tmp_path / 'other'}: is a DDPMPipeline; take"):
+        load_diffusion(str(tmp_path / "other"))
+
+
+def test_a_pipeline_that_diffusers_does_not_know_is_refused_by_its_name(broken: Path) -> None:
+    index = json.loads((broken / "model_index.json").read_text())
+    index["_class_name"] = "TomorrowsPipeline"
+    (broken / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=f"^{broken}: is a TomorrowsPipeline"):
+        load_diffusion(str(broken))
+
+
+def test_a_base_that_cannot_be_controlled_is_refused_by_its_name(broken: Path) -> None:
+    config = json.loads((broken / "unet" / "config.json").read_text())
+    config["class_embed_type"] = "timestep"
+    (broken / "unet" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"^{broken}: .*class_embed_type = 'timestep'"):
+        load_diffusion(str(broken))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "text_encoder_2"])
+def test_one_weight_of_any_part_changes_the_digest(part: str) -> None:
+    base = make_base("sdxl")
+    before = base.digest()
+    parameter = list(getattr(base.pipeline, part).parameters())[-1]
+    with torch.no_grad():
+        parameter.view(-1)[0] += 1
+        assert base.digest() != before
+        parameter.view(-1)[0] -= 1
+    assert make_base("sdxl").digest() == before
+
+
+# Pictures and latents
+
+
+def test_a_picture_is_four_times_wider_than_its_latents(base: DiffusionModel) -> None:
+    assert (base.shrinking, base.size) == (4, 32)
+    assert base.encode(np.zeros((2, 32, 16, 3), np.uint8)).shape == (2, 4, 8, 4)
+    assert base.decode(torch.zeros(1, 4, 5, 8)).shape == (1, 20, 32, 3)
+
+
+def test_encoding_in_batches_equals_the_autoencoder_one_by_one(
+    base: DiffusionModel, pixels: np.ndarray
+) -> None:
+    found = base.encode(pixels, at_once=2)
+    for index, one in enumerate(pixels):
+        signed = torch.tensor(one / 127.5 - 1, dtype=torch.float32).permute(2, 0, 1)[None]
+        mean = base.vae.encode(signed).latent_dist.mean
+        expected = mean[0] * base.vae.config["scaling_factor"]
+        torch.testing.assert_close(found[index], expected, rtol=0, atol=1e-5)
+
+
+def test_decoding_in_batches_equals_the_autoencoder_one_by_one(base: DiffusionModel) -> None:
+    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    found = base.decode(latents, at_once=2)
+    for index in range(3):
+        scaled = latents[index : index + 1] / base.vae.config["scaling_factor"]
+        shown = base.vae.decode(scaled).sample[0].permute(1, 2, 0)
+        expected = np.clip((shown.numpy() + 1) * 127.5, 0, 255).round()
+        assert np.abs(found[index].astype(int) - expected).max() <= 1
+
+
+def test_bytes_become_signed_numbers_or_hints() -> None:
+    pixels = np.array([[[[0, 51, 255]]]], np.uint8)
+    assert to_signed(pixels).flatten().tolist() == pytest.approx([-1.0, -0.6, 1.0])
+    assert to_hint(pixels).flatten().tolist() == pytest.approx([0.0, 0.2, 1.0])
+
+
+# Prompts
+
+
+def test_words_are_what_the_text_encoders_say(base: DiffusionModel) -> None:
+    whole = base.pipeline
+    tokens = whole.tokenizer(
+        PROMPTS, padding="max_length", max_length=32, truncation=True, return_tensors="pt"
+    ).input_ids
+    words = base.embed(PROMPTS)
+    if base.name.startswith("sdxl"):
+        one = whole.text_encoder(tokens, output_hidden_states=True)
+        two = whole.text_encoder_2(tokens, output_hidden_states=True)
+        states = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
+        torch.testing.assert_close(words.pooled_BP, two.text_embeds)
+    else:
+        states = whole.text_encoder(tokens).last_hidden_state
+        assert words.pooled_BP is None
+    torch.testing.assert_close(words.states_BTD, states)
+
+
+def test_words_are_those_of_the_pipeline(base: DiffusionModel) -> None:
+    theirs = base.pipeline.encode_prompt(
+        prompt=PROMPTS,
+        device=base.device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=False,
+    )
+    assert torch.equal(base.embed(PROMPTS).states_BTD, theirs[0])
+
+
+def test_prompts_in_batches_equal_those_one_by_one(base: DiffusionModel) -> None:
+    together = base.embed(PROMPTS, at_once=2)
+    alone = Words.joined([base.embed([prompt]) for prompt in PROMPTS])
+    torch.testing.assert_close(together.states_BTD, alone.states_BTD, rtol=0, atol=1e-5)
+    if together.pooled_BP is not None:
+        torch.testing.assert_close(together.pooled_BP, alone.pooled_BP, rtol=0, atol=1e-5)
+    assert len(together) == 3
+
+
+def test_some_words_are_taken_with_their_pooled_ones() -> None:
+    words = Words(torch.arange(6.0).reshape(3, 1, 2), torch.tensor([[7.0], [8.0], [9.0]]))
+    part = words[[2, 0]]
+    assert part.states_BTD.tolist() == [[[4.0, 5.0]], [[0.0, 1.0]]]
+    assert part.pooled_BP is not None
+    assert part.pooled_BP.tolist() == [[9.0], [7.0]]
+    assert len(words[1:]) == 2
+
+
+def test_a_prompt_is_too_long_from_the_first_token_that_is_cut(small: DiffusionModel) -> None:
+    fits = " ".join(["a"] * 30)  # and a start and an end: 32
+    assert not small.is_too_long(fits)
+    assert small.is_too_long(fits + " a")
+    longer = fits + " a circle"
+    assert torch.equal(small.embed([longer]).states_BTD, small.embed([fits]).states_BTD)
+
+
+def test_sdxl_reads_the_size_and_the_pooled_words_beside() -> None:
+    base = make_base("sdxl")
+    words = base.embed(PROMPTS)
+    added = base.added(words, 48)
+    assert added is not None
+    assert added["time_ids"].tolist() == [[48, 48, 0, 0, 48, 48]] * 3
+    assert torch.equal(added["text_embeds"], words.pooled_BP)
+    assert make_base("sd1").added(Words(words.states_BTD), 48) is None
+
+
+# Noise and sampler
+
+
+def kept_signal(predicts: str) -> np.ndarray:
+    """The root of alpha bar at each time; for velocity, moved so that it ends in nothing."""
+    betas = np.linspace(math.sqrt(0.00085), math.sqrt(0.012), 1000) ** 2
+    root = np.sqrt(np.cumprod(1 - betas))
+    if predicts == "v_prediction":
+        root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return root
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction", "sample"])
+def test_noise_and_target_are_the_formulas(predicts: str) -> None:
+    noise = make_base("sd1", predicts).noise
+    generator = torch.Generator().manual_seed(4)
+    x, eps = (torch.randn(4, 4, 2, 2, generator=generator) for _ in range(2))
+    times = torch.tensor([0, 250, 700, 999])
+    kept = torch.tensor(kept_signal(predicts)[times], dtype=torch.float32).view(4, 1, 1, 1)
+    lost = (1 - kept**2).sqrt()
+    target = {"epsilon": eps, "v_prediction": kept * eps - lost * x, "sample": x}[predicts]
+    assert (noise.times, noise.predicts) == (1000, predicts)
+    noisy = noise.add(x, eps, times)
+    torch.testing.assert_close(noisy, kept * x + lost * eps, rtol=0, atol=1e-4)
+    torch.testing.assert_close(noise.target(x, eps, times), target, rtol=0, atol=1e-4)
+
+
+def test_the_sampler_begins_at_the_noisiest_time_unless_its_spacing_leads(
+    small: DiffusionModel,
+) -> None:
+    def times(spacing: str | None) -> list[int]:
+        return [int(time) for time in small.sampler(4, spacing=spacing).times]
+
+    assert times("trailing") == times(None) == [999, 749, 499, 249]
+    assert times("leading") == [751, 501, 251, 1]
+    assert small.sampler(4).first_sigma == 1.0
+    assert small.scheduler_config["_class_name"] == "DDIMScheduler"
+    assert small.pipeline.scheduler.num_inference_steps is None
+
+
+def test_what_a_sampler_draws_does_not_depend_on_its_neighbours() -> None:
+    pipeline = make_pipeline()
+    pipeline.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+    sampler = DiffusionModel(pipeline, "drawing").sampler(4)
+    generator = torch.Generator().manual_seed(4)
+    x, eps = (torch.randn(2, 4, 2, 2, generator=generator) for _ in range(2))
+    time = sampler.times[1]
+    seeds = [torch.Generator().manual_seed(seed) for seed in (8, 9)]
+    both = sampler.step(eps, time, x, seeds)
+    second = sampler.step(eps[1:], time, x[1:], [torch.Generator().manual_seed(9)])
+    torch.testing.assert_close(both[1:], second, rtol=0, atol=1e-6)
+    other = sampler.step(eps[1:], time, x[1:], [torch.Generator().manual_seed(10)])
+    assert not torch.allclose(other, second)
