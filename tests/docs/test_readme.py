@@ -35,7 +35,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_readme_has_commands_and_an_example() -> None:
     assert len([c for c in COMMANDS if c.startswith("graft ")]) >= 5
-    assert [kind for kind, _ in BLOCKS].count("python") >= 1
+    assert [kind for kind, _ in BLOCKS].count("python") >= 2
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("graft ")])
@@ -45,8 +45,8 @@ def test_a_command_of_the_readme_works(command: str, folder: Path) -> None:
     assert done.stdout.strip()
 
 
-def test_the_python_example_prints_kept_calls(folder: Path) -> None:
-    [example] = [block for kind, block in BLOCKS if kind == "python"]
+@pytest.mark.parametrize("example", [block for kind, block in BLOCKS if kind == "python"])
+def test_an_example_in_python_works(example: str, folder: Path) -> None:
     done = run([sys.executable, "-c", example], folder)
     assert done.returncode == 0, done.stderr[-2000:]
 

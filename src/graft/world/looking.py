@@ -34,7 +34,7 @@ _PATTERN_SIGNS = {"white": (-1.0,), "pink": (1.0, -1.0)}
 _FRAME = 4
 """Pixels along the border that tell the ground."""
 
-_LEAST_PIXELS, _LEAST_MATCH, _MOST_OFF = 24, 0.68, 65.0
+_LEAST_PIXELS, _LEAST_MATCH, _MOST_OFF = 24, 0.68, 55.0
 """What is smaller, fits no shape better, or is further off any colour, is not a thing."""
 
 _MOST_GRAIN = 24.0
