@@ -9,10 +9,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel
 
-from graft.controlnet.annotators.annotator import annotate_picture
-from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.control import ControlConfig
-from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
 from graft.controlnet.records import encode_png
 from graft.controlnet.sampling import RunConfig
@@ -20,8 +17,8 @@ from graft.controlnet.train import Lesson, Progress, TrainConfig, train
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
-from graft.world.pictures import draw_picture
 from small_bases import make_base
+from small_pairs import CANNY, pairs_of
 
 SETTINGS = TrainConfig(
     steps=6,
@@ -32,17 +29,6 @@ SETTINGS = TrainConfig(
     gap_every=2,
     checkpoint_every=2,
 )
-CANNY = annotator_by_name("canny")
-
-
-def pairs_of(count: int, first: int = 0) -> list[Pair]:
-    pairs = []
-    for number in range(first, first + count):
-        rng = np.random.default_rng(number)
-        picture = draw_picture(rng, size=32)
-        condition = annotate_picture(CANNY, picture.pixels_HWC, rng)
-        pairs.append(Pair(f"{number:03d}", picture.pixels_HWC, picture.caption, condition))
-    return pairs
 
 
 class Setting:

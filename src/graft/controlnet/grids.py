@@ -15,7 +15,7 @@ _LEAST = 96
 """Small pictures are shown at least so many pixels wide."""
 
 
-def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "H W 3"]]]) -> UInt8[np.ndarray, "H W 3"]:
+def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "S S 3"]]]) -> UInt8[np.ndarray, "H W 3"]:
     """Rows of equally large pictures as one picture, white between them."""
     side = rows[0][0].shape[0]
     times = max(1, -(-_LEAST // side))
