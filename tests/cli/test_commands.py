@@ -39,7 +39,9 @@ def graft(*arguments: str, folder: Path | None = None) -> subprocess.CompletedPr
 
 def test_the_commands_are_the_stages_and_what_is_around_them() -> None:
     stages = ("annotate", "keep", "train", "run", "evaluate", "teach")
-    assert {("toolformer", stage) for stage in stages} <= set(COMMANDS)
+    assert {(room, stage) for room in ("toolformer", "controlnet") for stage in stages} <= set(
+        COMMANDS
+    )
     assert {("demo",), ("doctor",), ("seedling", "grow"), ("seedling", "corpus")} <= set(
         COMMANDS
     )
@@ -110,6 +112,44 @@ def test_a_stage_before_its_time_names_the_one_to_run_first(tmp_path: Path) -> N
     done = graft("toolformer", "keep", str(tmp_path))
     assert done.returncode == 1
     assert "graft toolformer annotate" in done.stderr
+
+
+def test_a_missing_folder_of_pictures_and_an_unknown_condition_are_clear_lines(
+    tmp_path: Path,
+) -> None:
+    for words, said in (
+        (["nowhere", "--out", "run"], "nowhere"),
+        (["pictures", "--condition", "cany", "--out", "run"], "did you mean 'canny'"),
+        (["pictures", "--out", "run", "--set", "train.bach=4"], "did you mean 'batch'"),
+    ):
+        done = graft("controlnet", "annotate", *words, folder=tmp_path)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_stage_of_controlnet_before_its_time_names_the_one_to_run_first(
+    tmp_path: Path,
+) -> None:
+    done = graft("controlnet", "train", str(tmp_path))
+    assert done.returncode == 1
+    assert "graft controlnet annotate" in done.stderr
+
+
+def test_a_hint_is_needed_for_each_control(tmp_path: Path) -> None:
+    done = graft(
+        *("controlnet", "run", "a star", "--control", "one", "--control", "two"),
+        *("--hint", "star.png", "--base", "seedling", "--out", "drawn"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "2 controls and 1 hints" in done.stderr
+
+
+def test_an_unknown_part_of_the_demonstration_is_refused(tmp_path: Path) -> None:
+    done = graft("demo", "--only", "both", folder=tmp_path)
+    assert done.returncode == 1
+    assert "toolformer and controlnet" in done.stderr
 
 
 def test_an_unknown_seedling_is_refused(tmp_path: Path) -> None:

@@ -160,6 +160,14 @@ def test_a_hint_that_lowers_the_loss_by_a_tenth_is_not_nothing() -> None:
     assert confidence_of_nothing(silent, CONFIG) > 0.95
 
 
+def test_a_gap_that_is_small_and_surely_there_is_about_to_open() -> None:
+    checks = [
+        replace(check, true=tuple((np.array(check.shuffled) - 0.002).tolist()))
+        for check in checks_of(None)
+    ]
+    assert confidence_of_nothing(checks, CONFIG) == 0.0
+
+
 def test_a_check_comes_back_from_json_as_it_was() -> None:
     [check, *_] = checks_of(300)
     assert Check.from_table(json.loads(json.dumps(check.to_table()))) == check

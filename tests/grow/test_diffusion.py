@@ -139,7 +139,7 @@ def test_a_finished_growth_is_not_done_again(grown) -> None:
 
 def test_the_folder_loads_in_diffusers_and_draws_a_picture(grown) -> None:
     folder, _ = grown
-    pipeline = StableDiffusionPipeline.from_pretrained(folder / "model", dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder / "model")
     pipeline.set_progress_bar_config(disable=True)
     drawn = pipeline(
         "a red circle",

@@ -186,14 +186,16 @@ def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> 
 def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
     """How sure it is that the true hint lowers the loss by less than a hundredth.
 
-    Over the last three checks, for a single one is noisy.
+    Over the last three checks, for a single one is noisy. A gap that is small and yet surely
+    there is no nothing: it is about to open.
     """
     recent = checks[-3:]
     gain_V = np.mean([check.gap for check in recent], axis=0)
     none_V = np.mean([check.none for check in recent], axis=0)
     picked_RV = _picks(len(gain_V), settings.resamples)
     share_R = gain_V[picked_RV].sum(axis=1) / none_V[picked_RV].sum(axis=1)
-    return float((share_R < 0.01).mean())
+    surely_there = (share_R <= 0).mean() < 0.025
+    return 0.0 if surely_there else float((share_R < 0.01).mean())
 
 
 def _confidence_of_rise(

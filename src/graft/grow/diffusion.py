@@ -43,7 +43,7 @@ from graft.grow.autoencoder import (
 from graft.grow.captions import new_caption_tokenizer, tokens_of
 from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
-from graft.store.whole import whole_file
+from graft.store.whole import read_json, whole_file, write_json
 from graft.train.average import Average
 from graft.train.checkpoint import (
     list_checkpoints,
@@ -299,7 +299,14 @@ def save_pipeline(
     with whole_folder(folder) as partial:
         pipeline.to(dtype=torch.float16)
         pipeline.save_pretrained(partial)
+        _load_in_single_precision(partial / "text_encoder" / "config.json")
     pipeline.to(dtype=torch.float32)
+
+
+def _load_in_single_precision(config: Path) -> None:
+    """Let transformers load the text encoder as diffusers loads the other parts."""
+    written = read_json(config)
+    write_json(config, {**written, "dtype": "float32"})
 
 
 def _loss_of(
