@@ -167,7 +167,7 @@ def test_an_unknown_command_and_no_command_say_what_there_is(tmp_path: Path) -> 
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "texts.txt").write_text("There were 47 apples and 38 plums. " * 4000)
+    (tmp_path / "texts.txt").write_text("There were 47 apples and 38 plums. " * 16000)
     flags = ("--tools", "calculator", "--out", "run", "--set", "shard_texts=1")
     process = subprocess.Popen(
         [*GRAFT, "toolformer", "annotate", "texts.txt", *flags],

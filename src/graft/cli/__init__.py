@@ -6,6 +6,7 @@ import sys
 THREADS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # small models on few cores would only wait
     "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",  # it advises to install torchvision, which nothing needs
 }
 
 

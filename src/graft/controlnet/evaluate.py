@@ -85,12 +85,23 @@ def evaluate(
         )
         for name, shown in compared.items()
     }
+    distance = _distances(model, compared, real)
+    return Evaluated(pictures, found, agreed, distance)
+
+
+def _distances(
+    model: DiffusionModel, compared: Mapping[str, np.ndarray], real: np.ndarray
+) -> dict[str, float]:
+    """The kernel distance of each set to the real pictures, in features of unit variance."""
+    empty = model.embed([""])
     of_real = features(model, real, empty)
-    distance = {
-        name: kernel_distance(features(model, shown, empty), of_real)
+    middle, spread = of_real.mean(axis=0), of_real.std(axis=0) + 1e-8
+    return {
+        name: kernel_distance(
+            (features(model, shown, empty) - middle) / spread, (of_real - middle) / spread
+        )
         for name, shown in compared.items()
     }
-    return Evaluated(pictures, found, agreed, distance)
 
 
 @torch.no_grad()
