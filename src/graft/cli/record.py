@@ -123,9 +123,8 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             + f"| {100 * way:.0f}% |",
             "",
             f"Convergence: {convergence['verdict']} ({100 * convergence['confidence']:.0f}% "
-            f"sure); onset at step {convergence['onset_step']}, found at step "
-            f"{convergence['found_at']}, by the whole curve "
-            f"{convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
+            f"sure); {_onset(convergence)}; by the whole curve the middle of the rise is at "
+            f"step {convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
             f"Prompt agreement: base {100 * agreement['base']:.0f}%, controlled "
             f"{100 * agreement['controlled']:.0f}%. Distance to the real pictures: base "
             f"{distance['base']:.3f}, controlled {distance['controlled']:.3f}.",
@@ -139,6 +138,12 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             "",
         ]
     )
+
+
+def _onset(convergence: Mapping[str, float | None]) -> str:
+    if convergence["onset_step"] is None:
+        return "no onset found yet"
+    return f"onset at step {convergence['onset_step']}, found at step {convergence['found_at']}"
 
 
 def _prompts_page(name: str, found: Mapping[str, object]) -> str:
