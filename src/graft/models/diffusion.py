@@ -155,12 +155,13 @@ class DiffusionModel:
         states: list[Tensor] = []
         pooled: list[Tensor] = []
         for at in range(0, len(prompts), at_once):
-            made = self._pipeline.encode_prompt(
-                prompt=cast("str", list(prompts[at : at + at_once])),  # it reads lists too
-                device=self.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-            )
+            with no_pipeline_bars():  # it tells of every prompt that it cuts
+                made = self._pipeline.encode_prompt(
+                    prompt=cast("str", list(prompts[at : at + at_once])),  # reads lists too
+                    device=self.device,
+                    num_images_per_prompt=1,
+                    do_classifier_free_guidance=False,
+                )
             states.append(made[0])
             if len(made) > 2:
                 pooled.append(made[2])
