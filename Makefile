@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: export OMP_NUM_THREADS ?= 2
-demo: $(STAMP) ## teach the small model its tools and show what it learnt
+demo: $(STAMP) ## teach the small models and show what they learnt
 	@$(BIN)/graft demo $(ARGS)
 
 test: export OMP_NUM_THREADS ?= 1

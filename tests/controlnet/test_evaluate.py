@@ -74,8 +74,8 @@ def test_a_new_control_makes_a_difference_of_0(
 
 
 def test_the_share_of_the_way_that_is_closed() -> None:
-    assert closed({"none": 0.1, "controlled": 0.7, "ceiling": 0.9}) == pytest.approx(0.75)
-    assert closed({"none": 0.5, "controlled": 0.7, "ceiling": 0.5}) == 0.0
+    assert closed(0.7, none=0.1, ceiling=0.9) == pytest.approx(0.75)
+    assert closed(0.7, none=0.5, ceiling=0.5) == 0.0
 
 
 def test_a_prompt_agrees_where_its_loss_is_least_by_the_slow_way(base: DiffusionModel) -> None:

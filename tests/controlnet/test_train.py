@@ -11,9 +11,10 @@ from diffusers import ControlNetModel
 
 from graft.controlnet.control import ControlConfig
 from graft.controlnet.latents import encode_pairs
+from graft.controlnet.lessons import Lesson, draw_lessons
 from graft.controlnet.records import encode_png
 from graft.controlnet.sampling import RunConfig
-from graft.controlnet.train import Lesson, Progress, TrainConfig, train
+from graft.controlnet.train import Progress, TrainConfig, train
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
@@ -147,11 +148,25 @@ def test_another_training_in_its_folder_is_refused(setting: Setting, tmp_path: P
         setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
     )
     for step in begun:
-        if step.index == 2:
+        if step.index == 3:  # the checkpoint of step 2 is written by now
             break
     begun.close()
     with pytest.raises(StoreError, match="begun with other settings"):
         setting.train(tmp_path, replace(SETTINGS, learning_rate=2e-3))
+
+
+def test_a_finished_control_does_not_pass_for_one_of_other_settings(
+    setting: Setting, trained
+) -> None:
+    folder, _ = trained
+    with pytest.raises(StoreError, match="taught with other settings"):
+        setting.train(folder, replace(SETTINGS, steps=60))
+
+
+@pytest.mark.parametrize("name", ["steps", "gap_every", "validate_every", "checkpoint_every"])
+def test_a_step_count_of_nothing_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is at least 1"):
+        replace(SETTINGS, **{name: 0})
 
 
 def test_without_lessons_it_says_where_to_look(setting: Setting, tmp_path: Path) -> None:
@@ -199,11 +214,9 @@ def test_the_gap_is_that_of_the_base_at_step_0(trained) -> None:
 def test_prompts_are_emptied_for_half_of_the_pictures_and_anew_in_each_epoch(
     setting: Setting,
 ) -> None:
-    from graft.controlnet.train import _batches
-
     settings = replace(SETTINGS, steps=300)
     drawn = [
-        one for parts in _batches(setting.lessons, 0, settings) for p in parts for one in p
+        one for parts in draw_lessons(setting.lessons, 0, settings) for p in parts for one in p
     ]
     share = sum(one.silent for one in drawn) / len(drawn)
     assert share == pytest.approx(0.5, abs=0.05)

@@ -24,17 +24,30 @@ def shop_of(folder: Path, count: int) -> Workshop:
 
 
 def test_every_pair_is_for_one_thing(tmp_path: Path) -> None:
-    parts = shop_of(tmp_path, 100).division()
+    parts = shop_of(tmp_path, 100).begin_division()
     sizes = len(parts.training), len(parts.validation), len(parts.evaluation)
     assert sizes == (86, 6, 8)
     assert len({*parts.training, *parts.validation, *parts.evaluation}) == 100
 
 
 def test_of_few_pairs_at_most_a_fifth_is_held_out_for_each(tmp_path: Path) -> None:
-    parts = shop_of(tmp_path, 12).division()
+    parts = shop_of(tmp_path, 12).begin_division()
     assert (len(parts.training), len(parts.validation), len(parts.evaluation)) == (8, 2, 2)
-    lonely = shop_of(tmp_path, 4).division()
+    lonely = shop_of(tmp_path, 4).begin_division()
     assert (len(lonely.training), len(lonely.evaluation)) == (4, 0)
+
+
+def test_what_was_learnt_from_is_never_evaluated_on(tmp_path: Path) -> None:
+    shop = shop_of(tmp_path, 100)
+    begun = shop.begin_division()
+    wider = Workshop(shop.root, replace(shop.config, evaluate=EvaluateConfig(pictures=20)))
+    assert wider.division() == begun
+    with pytest.raises(StoreError, match="other pairs are kept or held out"):
+        wider.begin_division()
+    write_json(shop.root / "keep" / "kept.json", {"ids": ["1.png"]})
+    assert shop.division() == begun
+    with pytest.raises(StoreError, match="other pairs are kept or held out"):
+        shop.begin_division()
 
 
 def test_what_is_drawn_for_a_picture_hangs_on_its_id_and_the_seed(tmp_path: Path) -> None:

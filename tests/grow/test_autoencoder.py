@@ -17,8 +17,8 @@ from graft.grow.autoencoder import (
     pictures_of,
     polish_decoder,
     posterior_of,
-    to_tensor,
 )
+from graft.models.diffusion import to_signed
 from graft.train.loop import Step
 
 TINY = AutoencoderConfig(
@@ -70,7 +70,7 @@ def test_a_picture_hangs_on_its_step_and_place_alone() -> None:
 
 def test_bytes_become_numbers_from_minus_one_to_one() -> None:
     pixels_BHWC = np.array([[[[0, 51, 255]]]], np.uint8)
-    assert to_tensor(pixels_BHWC).flatten().tolist() == pytest.approx([-1.0, -0.6, 1.0])
+    assert to_signed(pixels_BHWC).flatten().tolist() == pytest.approx([-1.0, -0.6, 1.0])
 
 
 def test_growing_takes_its_steps_and_the_loss_is_finite(grown) -> None:

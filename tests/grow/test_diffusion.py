@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from graft.grow import diffusion
-from graft.grow.autoencoder import AutoencoderConfig, posterior_of, to_tensor
+from graft.grow.autoencoder import AutoencoderConfig, posterior_of
 from graft.grow.captions import new_caption_tokenizer, tokens_of
 from graft.grow.diffusion import (
     GrowDiffusionConfig,
@@ -186,7 +186,7 @@ def test_picture_25_is_the_second_files_second(grown, words: CLIPTokenizer) -> N
     drawn = draw_picture(np.random.default_rng((TINY.seed, 1, 25)))
     autoencoder = diffusion.load_autoencoder(TINY.autoencoder, folder / "autoencoder")
     with torch.no_grad():
-        mode = posterior_of(autoencoder, to_tensor(drawn.pixels_HWC[None])).mode()[0]
+        mode = posterior_of(autoencoder, to_signed(drawn.pixels_HWC[None])).mode()[0]
     torch.testing.assert_close(pool.latents_NCHW[25], mode * pool.scale, rtol=0, atol=1e-4)
     assert torch.equal(pool.tokens_NT[25:26], tokens_of(words, [drawn.caption]))
 

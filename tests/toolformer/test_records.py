@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import DataError
-from graft.store.shards import read_shard, shard_name, write_shard
+from graft.store.shards import Format, read_shard, shard_name, write_shard
 from graft.toolformer.call import Call
 from graft.toolformer.dataset import Annotated, Candidate, Losses, Merged, Scored, Text
-from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT, Format
+from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 
 strings = st.text(st.characters(exclude_categories=["Cs"]))
 inside = strings.filter(lambda text: not set(text) & set("[]\n") and "->" not in text)

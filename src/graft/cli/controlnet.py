@@ -193,6 +193,7 @@ def run(
 
     model = load_diffusion(base or _base_of(control[0]))
     side = size or model.size
+    model.require_size(side)
     settings_of = (weight, start, end)
     uses = list(_uses(model, control, hint, settings_of, side, drawn=annotate))
     orders = [Order(prompt, seed + number) for number, prompt in enumerate(prompts)]

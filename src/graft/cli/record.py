@@ -77,11 +77,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
     )
     return "\n".join(
         [
-            f"# {name}",
-            "",
-            f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
-            f"`{found['commit']}`. All figures stand in `{name}.json`.",
-            "",
+            *_head(name, found),
             "Right answers in %, with 95% bootstrap interval, and share of inputs with a call:",
             "",
             "| task | " + " | ".join(SYSTEMS) + " |",
@@ -99,20 +95,29 @@ def page(name: str, found: Mapping[str, object]) -> str:
     )
 
 
+def _head(name: str, found: Mapping[str, object]) -> tuple[str, ...]:
+    """What was run, when, on what machine, and where its figures stand."""
+    return (
+        f"# {name}",
+        "",
+        f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
+        f"`{found['commit']}`. All figures stand in `{name}.json`.",
+        "",
+    )
+
+
 def _control_page(name: str, found: Mapping[str, object]) -> str:
     """The page of a control's run."""
+    from graft.controlnet.evaluate import closed  # seconds to import
+
     report = cast("dict[str, Mapping[str, float]]", found["report"])
     fidelity, convergence = report["fidelity"], report["convergence"]
-    way = (fidelity["controlled"] - fidelity["none"]) / (fidelity["ceiling"] - fidelity["none"])
+    way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     agreement, distance = report["prompt_agreement"], report["distance_to_real"]
     seconds = report["seconds"]
     return "\n".join(
         [
-            f"# {name}",
-            "",
-            f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
-            f"`{found['commit']}`. All figures stand in `{name}.json`.",
-            "",
+            *_head(name, found),
             f"Fidelity of the condition ({fidelity['metric']}) on {fidelity['n']} held-out "
             "pictures, with 95% bootstrap interval:",
             "",
@@ -156,11 +161,7 @@ def _prompts_page(name: str, found: Mapping[str, object]) -> str:
     ]
     return "\n".join(
         [
-            f"# {name}",
-            "",
-            f"`{found['command']}` on {found['date']}, {found['machine']}, commit "
-            f"`{found['commit']}`. All figures stand in `{name}.json`.",
-            "",
+            *_head(name, found),
             "Share in % of what prompts ask for that a judge of pixels sees, with 95% bootstrap"
             " interval. `pairs`: colour and shape on the same thing.",
             "",

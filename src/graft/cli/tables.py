@@ -103,16 +103,17 @@ def show_pairs(report: Path) -> None:
 
 def show_fidelity(report: Path) -> None:
     """Fidelity beside its references, convergence, prompts, and the base's bytes."""
+    from graft.controlnet.evaluate import closed  # seconds to import
+
     content = cast("dict[str, dict[str, float]]", _read(report))
     fidelity, convergence = content["fidelity"], content["convergence"]
+    way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     table = Table("controlled", "no control", "wrong hint", "real pictures", "way closed")
     table.title = f"fidelity ({fidelity['metric']}, {fidelity['n']} held-out pictures)"
-    whole = fidelity["ceiling"] - fidelity["none"]
-    share = (fidelity["controlled"] - fidelity["none"]) / whole if whole else 0.0
     table.add_row(
         f"{fidelity['controlled']:.3f} ({fidelity['low']:.3f}-{fidelity['high']:.3f})",
         *(f"{fidelity[name]:.3f}" for name in ("none", "shuffled", "ceiling")),
-        f"{100 * share:.0f}%",
+        f"{100 * way:.0f}%",
     )
     console = Console()
     console.print(table)

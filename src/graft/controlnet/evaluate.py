@@ -141,7 +141,6 @@ def build_report(found: Evaluated, annotator: Annotator) -> dict[str, object]:
     }
 
 
-def closed(fidelity: Mapping[str, float]) -> float:
-    """The share of the way from no control to the ceiling that a control goes."""
-    whole = fidelity["ceiling"] - fidelity["none"]
-    return (fidelity["controlled"] - fidelity["none"]) / whole if whole else 0.0
+def closed(controlled: float, none: float, ceiling: float) -> float:
+    """The share of the way from no control's fidelity to the ceiling that a control goes."""
+    return (controlled - none) / (ceiling - none) if ceiling != none else 0.0

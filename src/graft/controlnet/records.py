@@ -8,9 +8,7 @@ Legend: H and W pixels, 3 for red, green and blue.
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,35 +18,10 @@ from PIL import Image
 from graft.controlnet.condition import Condition, Value
 from graft.controlnet.dataset import Pair
 from graft.errors import DataError
-from graft.store.shards import Row
-
-Record = TypeVar("Record")
+from graft.store.shards import Format, Row
 
 _COMPRESSION = 1
 """Of zlib's levels the fastest; on photographs the others make hardly less of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Format(Generic[Record]):
-    """The columns of one kind of record, and its way into a row."""
-
-    name: str
-    schema: pa.Schema
-    to_row: Callable[[Record], Row]
-    build: Callable[[Row], Record]
-
-    def from_row(self, row: Row) -> Record:
-        """The record that `row` was made of.
-
-        Raises:
-            DataError: the row has other columns: it was made by something else.
-        """
-        if set(row) != set(self.schema.names):
-            raise DataError(
-                f"not {self.name}: the columns are {', '.join(row)} and not"
-                f" {', '.join(self.schema.names)}; name the folder of the stage before"
-            )
-        return self.build(row)
 
 
 def encode_png(pixels_HWC: UInt8[np.ndarray, "H W 3"]) -> bytes:

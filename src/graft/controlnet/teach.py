@@ -21,17 +21,18 @@ from graft.controlnet.evaluate import Evaluated, build_report, evaluate, step0_d
 from graft.controlnet.grids import file_name, grid, write_picture
 from graft.controlnet.keep import Examined, choose, contact_sheet, describe, examine
 from graft.controlnet.latents import Encoded, encode_pairs
+from graft.controlnet.lessons import Lesson
 from graft.controlnet.pictures import PictureReader
 from graft.controlnet.records import PAIR
-from graft.controlnet.train import Lesson, train
+from graft.controlnet.train import train
 from graft.controlnet.validation import Validation
 from graft.controlnet.workshop import TeachConfig, Workshop
-from graft.errors import DataError
+from graft.errors import DataError, StoreError
 from graft.models.diffusion import Words
 from graft.scale.progress import Progress
 from graft.store.runs import write_json
 from graft.store.shards import read_shard, shard_name, write_shard
-from graft.store.whole import read_json, remove_partial
+from graft.store.whole import read_json, remove_partial, writing
 
 __all__ = [
     "TeachConfig",
@@ -116,7 +117,7 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
     """Teach the control, watched by the validation pictures."""
     folder, config = shop.root / "train", shop.config
     lessons, empty, validation = _prepare(shop)
-    write_json(folder / "base.json", {"name": config.base, "sha256": shop.digest})
+    _keep_base(shop, folder / "base.json")
     shop.model.rest_encoders()
     began, verdict = time.perf_counter(), None
     for step in train(shop.model, lessons, empty, validation, config.train, folder):
@@ -168,9 +169,20 @@ def teach(shop: Workshop) -> Iterator[Progress]:
     yield from evaluate_run(shop)
 
 
+def _keep_base(shop: Workshop, path: Path) -> None:
+    """Note which base is taught; refuse another one under the same name."""
+    if not path.is_file():
+        write_json(path, {"name": shop.config.base, "sha256": shop.digest})
+    elif read_json(path)["sha256"] != shop.digest:
+        raise StoreError(
+            f"{path}: {shop.config.base} has other weights than when the training began; bring"
+            f" them back, or delete {path.parent}"
+        )
+
+
 def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
     """The lessons, the empty prompt, and what watches the training."""
-    division = shop.division()
+    division = shop.begin_division()
     if not division.training or not division.validation:
         raise DataError(
             f"{shop.root}: {len(shop.kept())} good pairs are too few to teach and to watch"
@@ -237,7 +249,8 @@ def _said(verdict: Convergence | None) -> str:
 def _log(folder: Path, line: dict[str, object]) -> None:
     """Append a step to the diary; its check stands in convergence.json."""
     kept = {name: value for name, value in line.items() if name not in _ELSEWHERE}
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    path = folder / "log.jsonl"
+    with writing(path), path.open("a", encoding="utf-8") as log:
         log.write(json.dumps(kept) + "\n")
 
 

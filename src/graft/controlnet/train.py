@@ -1,7 +1,7 @@
 """Teach a control: the base's own loss, through the zero convolutions, and nothing else.
 
 Zhang et al. 2023, Section 3.3. The base is frozen; half of the prompts are emptied, drawn anew
-at each step, so that the control learns to read the hint by itself.
+each time a picture is seen, so that the control learns to read the hint by itself.
 
 What is drawn for a picture (its noise, its time, whether its prompt is emptied) depends on the
 seed, the picture and the epoch alone: not on its batch, nor on how often a run was stopped.
@@ -30,18 +30,18 @@ from graft.config import to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import Check, Convergence, ConvergenceConfig, judge, onset_of
-from graft.controlnet.latents import Encoded
+from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise, words_of
 from graft.controlnet.records import read_png
 from graft.controlnet.validation import Validation
 from graft.errors import DataError, StoreError
 from graft.models.diffusion import DiffusionModel, Words, to_hint
 from graft.models.unet import read_controlnet, write_controlnet
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
-from graft.store.whole import whole_file, write_json
+from graft.store.whole import read_json, whole_file, write_json, writing
 from graft.train.average import Average
-from graft.train.batches import draw_batches
 from graft.train.checkpoint import (
     Checkpoint,
+    list_begun,
     list_checkpoints,
     load_checkpoint,
     prune_checkpoints,
@@ -77,21 +77,12 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "validate_every", "checkpoint_every"):
+        every = ("validate_every", "gap_every", "checkpoint_every")
+        for name in ("steps", "batch", "accumulate", *every):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")
         if not 0.0 <= self.no_prompt <= 1.0:
             raise ValueError("no_prompt is a share, from 0 to 1")
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """A pair as training reads it: its place in a file of latents, and its hint as PNG."""
-
-    id: str
-    encoded: Encoded
-    index: int
-    hint_png: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +105,20 @@ def train(
 
     Continues from the last checkpoint in `folder`, to the same bytes as if never interrupted.
     If `folder/control` stands already, nothing is done. `model` itself is never changed.
+    A step's checkpoint is written when the next one is asked for: what the caller does with a
+    step is done before it counts.
 
     Raises:
         StoreError: the folder was begun with something else, or a checkpoint is damaged.
         ModelError: the training diverged.
     """
     if (folder / "control").exists():
+        _refuse_finished(folder, settings)
         return
     if not lessons:
         raise DataError("no pairs to learn from; see the report of `keep`")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
     trainee = Trainee(model, validation.annotator, settings)
@@ -185,14 +180,14 @@ def _learn(
 ) -> Iterator[Progress]:
     """The steps that are still to do, with their checks and checkpoints."""
     settings = trainee.settings
-    start, checks = _resume(_begun(folder, origin), trainee)
+    start, checks = _resume(list_begun(folder, origin), trainee)
     if not checks:
         checks.append(validation.check(trainee.shown(), 0, pictures=True))
     watch = Watch(validation, settings, checks)
     if settings.stop_when_converged and watch.verdict.ended:
         return
     steps = fit(
-        _batches(lessons, start, settings),
+        draw_lessons(lessons, start, settings),
         functools.partial(_loss_of, trainee, lessons, empty),
         trainee.optimizer,
         warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
@@ -205,6 +200,7 @@ def _learn(
         check = watch.check(trainee, step.index)
         if check is not None:
             watch.write(folder)
+        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
         ended = settings.stop_when_converged and watch.verdict.ended
         if step.index % settings.checkpoint_every == 0 or step.index == settings.steps or ended:
             note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
@@ -213,7 +209,6 @@ def _learn(
                 folder, step.index, trainee.both, trainee.optimizer, value=left, note=note
             )
             prune_checkpoints(folder, last=2)
-        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
         if ended:
             return
 
@@ -261,23 +256,22 @@ class Watch:
 
 
 def _loss_of(
-    trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence["Drawn"]
+    trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence[Drawn]
 ) -> "PictureLoss":
     """The base's loss on one batch, summed over its pictures."""
     model, device = trainee.model, trainee.model.device
     chosen = [lessons[drawn.index] for drawn in part]
     latents_BChw = torch.stack([one.encoded.latents(one.index) for one in chosen]).to(device)
-    words = _words_of(chosen, part, empty)
+    words = words_of(chosen, part, empty).to(device)
     hints_BHWC = np.stack([read_png(one.hint_png) for one in chosen])
-    drawn = [_draw(one, latents_BChw[0], model.noise.times) for one in part]
+    drawn = [draw_noise(one, latents_BChw[0], model.noise.times) for one in part]
     noise_BChw = torch.stack([noise for noise, _ in drawn]).to(device)
     time_B = torch.tensor([time for _, time in drawn], device=device)
     noisy_BChw = model.noise.add(latents_BChw, noise_BChw, time_B)
     target_BChw = model.noise.target(latents_BChw, noise_BChw, time_B)
-    states_BTD = words.states_BTD.to(device)
     hint_BCHW = to_hint(hints_BHWC).to(device)
     added = model.added(words, hints_BHWC.shape[1])
-    found_BChw = trainee.live(noisy_BChw, time_B, states_BTD, hint_BCHW, added)
+    found_BChw = trainee.live(noisy_BChw, time_B, words.states_BTD, hint_BCHW, added)
     error_B = (found_BChw.float() - target_BChw).square().mean(dim=(1, 2, 3))
     return PictureLoss(error_B.sum(), len(part))
 
@@ -288,56 +282,6 @@ class PictureLoss:
 
     total: Tensor
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A lesson in an epoch: everything random about it comes from `seed`."""
-
-    index: int
-    seed: int
-    silent: bool
-
-
-def _batches(
-    lessons: Sequence[Lesson], start: int, settings: TrainConfig
-) -> Iterator[list[list[Drawn]]]:
-    """Per step from `start` on, its batches of drawn lessons."""
-    rows = settings.batch * settings.accumulate
-    epoch, first = -1, 0
-    drawn: list[list[int]] = []
-    for step in range(settings.steps):
-        if step >= first + len(drawn):
-            epoch, first = epoch + 1, first + len(drawn)
-            drawn = draw_batches([1] * len(lessons), rows=rows, seed=settings.seed, epoch=epoch)
-        if step >= start:
-            chosen = [_drawn(lessons, i, epoch, settings) for i in drawn[step - first]]
-            size = settings.batch
-            yield [chosen[at : at + size] for at in range(0, len(chosen), size)]
-
-
-def _drawn(lessons: Sequence[Lesson], index: int, epoch: int, settings: TrainConfig) -> Drawn:
-    name = f"{settings.seed}/{epoch}/{lessons[index].id}".encode()
-    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
-    silent = (number >> 48) / 2**16 < settings.no_prompt
-    return Drawn(index, number & (2**48 - 1), silent)
-
-
-def _draw(drawn: Drawn, like_Chw: Tensor, times: int) -> tuple[Tensor, int]:
-    """The noise and the time of one picture in one epoch."""
-    generator = torch.Generator().manual_seed(drawn.seed)
-    time = int(torch.randint(times, (1,), generator=generator))
-    return torch.randn(like_Chw.shape, generator=generator), time
-
-
-def _words_of(lessons: Sequence[Lesson], part: Sequence[Drawn], empty: Words) -> Words:
-    read = [
-        empty if drawn.silent else lesson.encoded.words(lesson.index)
-        for lesson, drawn in zip(lessons, part, strict=True)
-    ]
-    pooled = [words.pooled_BP for words in read if words.pooled_BP is not None]
-    states_BTD = torch.cat([words.states_BTD for words in read])
-    return Words(states_BTD, torch.cat(pooled) if pooled else None)
 
 
 def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | None:
@@ -357,16 +301,13 @@ def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Ch
     return last.step, [Check.from_table(one) for one in noted]
 
 
-def _begun(folder: Path, origin: str) -> list[Checkpoint]:
-    """The checkpoints in `folder`, all of this very training."""
-    begun = list_checkpoints(folder)
-    for checkpoint in begun:
-        if checkpoint.note.get("origin") != origin:
-            raise StoreError(
-                f"{checkpoint.folder}: was begun with other settings or pictures; delete"
-                f" {folder}, or choose another --out"
-            )
-    return begun
+def _refuse_finished(folder: Path, settings: TrainConfig) -> None:
+    """Do not let a finished control pass for one of other settings."""
+    if read_json(folder / "control" / "graft.json")["settings"] != to_table(settings):
+        raise StoreError(
+            f"{folder}: holds a control that was taught with other settings; delete it, or"
+            " choose another --out"
+        )
 
 
 def _write(trainee: Trainee, folder: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from graft.config import dump, load, to_table
+from graft.config import dump, fill, load, to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.condition import Value
@@ -35,7 +35,7 @@ from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.models.unet import read_controlnet
-from graft.store.runs import Run, write_text
+from graft.store.runs import Run, write_json, write_text
 from graft.store.shards import list_shards, read_shard
 from graft.store.whole import read_json, writing
 
@@ -46,9 +46,7 @@ class TeachConfig:
 
     images: Path
     base: str = "seedling"
-    condition: str = (
-        "canny"  # which annotator draws it, or scores it where `conditions` is given
-    )
+    condition: str = "canny"  # who draws it, or compares where `conditions` are given
     annotator: dict[str, Value] = field(default_factory=dict[str, Value])  # its settings
     conditions: Path | None = None  # a folder of finished conditions, by the pictures' names
     size: int | None = None  # pixels along a side; else the base's own
@@ -114,7 +112,9 @@ class Workshop:
     @property
     def size(self) -> int:
         """Pixels along a side of every picture of the run."""
-        return self.config.size or self.model.size
+        size = self.config.size or self.model.size
+        self.model.require_size(size)
+        return size
 
     def open(self, stage: str, settings: Mapping[str, object]) -> Run:
         """The folder of a stage, refused if it was begun with other settings."""
@@ -144,8 +144,31 @@ class Workshop:
             raise StoreError(f"{path}: not there; run `graft controlnet keep` first")
         return cast("list[str]", read_json(path)["ids"])
 
+    def begin_division(self) -> Division:
+        """Decide which pairs are for what, once and for all of this training.
+
+        Raises:
+            StoreError: other pairs are kept, or held out, than when the training began.
+        """
+        division, path = self._divide(), self.root / "train" / "division.json"
+        if not path.is_file():
+            write_json(path, to_table(division))
+        elif self.division() != division:
+            raise StoreError(
+                f"{path}: other pairs are kept or held out than when the training began; put"
+                f" the settings back, or delete {path.parent}"
+            )
+        return division
+
     def division(self) -> Division:
-        """Which pairs are for what: by their ids' hash, so that more pictures move none."""
+        """Which pairs the training took for what; what it has seen is never evaluated on."""
+        path = self.root / "train" / "division.json"
+        if not path.is_file():
+            raise StoreError(f"{path}: not there; run `graft controlnet train` first")
+        return fill(Division, read_json(path), str(path))
+
+    def _divide(self) -> Division:
+        """By their ids' hash, so that more pictures move none."""
         names = sorted(self.kept(), key=lambda name: _hash(self.config.seed, name))
         most = len(names) // 5
         tested = min(self.config.evaluate.pictures, most)

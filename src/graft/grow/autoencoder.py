@@ -20,6 +20,7 @@ from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDis
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
 
+from graft.models.diffusion import to_signed
 from graft.train.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -139,17 +140,12 @@ def pictures_of(config: AutoencoderConfig, step: int) -> Tensor:
         pixels_HWC = draw_jumble(rng) if jumble else draw_picture(rng).pixels_HWC
         top, left = rng.integers(SIZE - side + 1, size=2)
         drawn.append(pixels_HWC[top : top + side, left : left + side])
-    return to_tensor(np.stack(drawn))
+    return to_signed(np.stack(drawn))
 
 
 def posterior_of(model: AutoencoderKL, pixels_BCHW: Tensor) -> DiagonalGaussianDistribution:
     """The latents that pictures may have, as a distribution."""
     return cast("AutoencoderKLOutput", model.encode(pixels_BCHW)).latent_dist
-
-
-def to_tensor(pixels_BHWC: np.ndarray) -> Tensor:
-    """Bytes as numbers from -1 to 1, [B, C, H, W]."""
-    return torch.from_numpy(pixels_BHWC).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def _loss_of(

@@ -38,9 +38,9 @@ from graft.grow.autoencoder import (
     load_autoencoder,
     polish_decoder,
     posterior_of,
-    to_tensor,
 )
 from graft.grow.captions import new_caption_tokenizer, tokens_of
+from graft.models.diffusion import to_signed
 from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
 from graft.store.whole import read_json, whole_file, write_json
@@ -149,7 +149,7 @@ def encode_pictures(
     for at in range(first, first + count, 64):
         numbers = range(at, min(at + 64, first + count))
         drawn = [draw_picture(np.random.default_rng((config.seed, 1, n))) for n in numbers]
-        pixels_BCHW = to_tensor(np.stack([picture.pixels_HWC for picture in drawn]))
+        pixels_BCHW = to_signed(np.stack([picture.pixels_HWC for picture in drawn]))
         with torch.no_grad():
             latents.append(posterior_of(autoencoder, pixels_BCHW).mode())
         captions += [picture.caption for picture in drawn]

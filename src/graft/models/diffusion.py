@@ -34,7 +34,7 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from graft.errors import ModelError
+from graft.errors import ConfigError, ModelError
 from graft.models.quiet import no_pipeline_bars
 from graft.models.unet import Added, require_usual
 
@@ -101,6 +101,19 @@ class DiffusionModel:
         """The side in pixels of the pictures it was trained on."""
         side = self.unet.config["sample_size"]
         return int(side if isinstance(side, int) else side[0]) * self.shrinking
+
+    def require_size(self, size: int) -> None:
+        """Refuse pictures that its autoencoder cannot make whole latents of.
+
+        Raises:
+            ConfigError: names the nearest sizes that will do.
+        """
+        if size < 1 or size % self.shrinking:
+            below = size // self.shrinking * self.shrinking
+            raise ConfigError(
+                f"size = {size}: pictures for {self.name} are a multiple of {self.shrinking}"
+                f" pixels wide; take {max(below, self.shrinking)} or {below + self.shrinking}"
+            )
 
     @property
     def device(self) -> torch.device:

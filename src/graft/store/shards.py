@@ -5,10 +5,11 @@ a checksum: a damaged shard is refused and never half read.
 """
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,32 @@ from graft.store.whole import whole_file, writing
 
 Row = dict[str, object]
 
+Record = TypeVar("Record")
+
 _ROWS_PER_GROUP = 1024  # bounds the memory of a writer whose rows are made one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Format(Generic[Record]):
+    """The columns of one kind of record, and its way into a row."""
+
+    name: str
+    schema: pa.Schema
+    to_row: Callable[[Record], Row]
+    build: Callable[[Row], Record]
+
+    def from_row(self, row: Row) -> Record:
+        """The record that `row` was made of.
+
+        Raises:
+            DataError: the row has other columns: it was made by something else.
+        """
+        if set(row) != set(self.schema.names):
+            raise DataError(
+                f"not {self.name}: the columns are {', '.join(row)} and not"
+                f" {', '.join(self.schema.names)}; name the folder of the stage before"
+            )
+        return self.build(row)
 
 
 def shard_name(index: int) -> str:

@@ -6,42 +6,13 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import cast
 
 import pyarrow as pa
 
-from graft.errors import DataError
-from graft.store.shards import Row
+from graft.store.shards import Format, Row
 from graft.toolformer.call import Call
 from graft.toolformer.dataset import Annotated, Candidate, Losses, Merged, Scored, Text
-
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True, slots=True)
-class Format(Generic[Record]):
-    """The columns of one kind of record, and its way into a row."""
-
-    name: str
-    schema: pa.Schema
-    to_row: Callable[[Record], Row]
-    build: Callable[[Row], Record]
-
-    def from_row(self, row: Row) -> Record:
-        """The record that `row` was made of.
-
-        Raises:
-            DataError: the row has other columns: it was made by another stage.
-        """
-        if set(row) != set(self.schema.names):
-            raise DataError(
-                f"not {self.name}: the columns are {', '.join(row)} and not"
-                f" {', '.join(self.schema.names)}; name the folder of the stage before"
-            )
-        return self.build(row)
-
 
 _CALL = pa.struct(
     [

@@ -19,7 +19,7 @@ from typing import Literal, cast
 import torch
 
 from graft.config import to_table
-from graft.errors import DataError, StoreError
+from graft.errors import DataError
 from graft.models.finetune import (
     copy_to_train,
     copy_with_lora,
@@ -38,6 +38,7 @@ from graft.train.batches import split_batch, stream_batches
 from graft.train.checkpoint import (
     Checkpoint,
     best_of,
+    list_begun,
     list_checkpoints,
     load_checkpoint,
     prune_checkpoints,
@@ -159,7 +160,7 @@ def finetune(
     origin = _hash(to_table(settings), model.name, *texts)
     trainee = _trainee(model, settings)
     yield from _learn(trainee, examples, development, settings, folder, origin)
-    best = best_of(_begun(folder, origin))
+    best = best_of(list_begun(folder, origin))
     load_checkpoint(best, trainee.model)
     with whole_folder(folder / "model") as partial:
         save(trainee, partial, dtype=model.model.dtype)
@@ -194,7 +195,7 @@ def _learn(
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
     )
-    start, history = _resume(_begun(folder, origin), trainee, optimizer)
+    start, history = _resume(list_begun(folder, origin), trainee, optimizer)
     steps = count_steps(trainee, examples, settings)
     held_out = _framed(trainee, development, settings)
     checks = _parts(held_out, range(len(held_out)), settings)
@@ -227,18 +228,6 @@ def _resume(
         return 0, {}
     load_checkpoint(begun[-1], trainee.model, optimizer)
     return begun[-1].step, dict(cast("dict[str, float]", begun[-1].note["perplexity"]))
-
-
-def _begun(folder: Path, origin: str) -> list[Checkpoint]:
-    """The checkpoints in `folder`, all of this very training."""
-    begun = list_checkpoints(folder)
-    for checkpoint in begun:
-        if checkpoint.note.get("origin") != origin:
-            raise StoreError(
-                f"{checkpoint.folder}: was begun with other settings or examples; delete"
-                f" {folder}, or choose another --out"
-            )
-    return begun
 
 
 def _trainee(model: HuggingFaceModel, settings: TrainConfig) -> HuggingFaceModel:

@@ -67,6 +67,22 @@ def list_checkpoints(root: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
+def list_begun(root: Path, origin: str) -> list[Checkpoint]:
+    """The checkpoints in `root`, all of the training that `origin` in their notes names.
+
+    Raises:
+        StoreError: one is of another training, or cannot be read.
+    """
+    begun = list_checkpoints(root)
+    for checkpoint in begun:
+        if checkpoint.note.get("origin") != origin:
+            raise StoreError(
+                f"{checkpoint.folder}: was begun with other settings or examples; delete"
+                f" {root}, or choose another --out"
+            )
+    return begun
+
+
 def best_of(checkpoints: list[Checkpoint]) -> Checkpoint:
     """The one of lowest value; of equals the first."""
     return min(checkpoints, key=lambda checkpoint: (checkpoint.value, checkpoint.step))
