@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from graft.cli.app import app
+from graft.world.gallery import write_gallery
 
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
@@ -124,6 +125,25 @@ def test_a_missing_folder_of_pictures_and_an_unknown_condition_are_clear_lines(
     ):
         done = graft("controlnet", "annotate", *words, folder=tmp_path)
         assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_what_a_user_with_bad_luck_brings_gives_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "one.png").write_bytes(b"")
+    (tmp_path / "bad" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    write_gallery(tmp_path / "few", 3)
+    for words, said in (
+        (["none", "--out", "a"], "none"),
+        (["bad", "--out", "b"], "unreadable"),
+        (["few", "--base", "nowhere", "--out", "c"], "nowhere"),
+        (["few", "--size", "50", "--out", "d"], "take 48 or 52"),
+        (["few", "--out", "e", "--set", "train.steps=1"], "too few"),
+    ):
+        done = graft("controlnet", "teach", *words, folder=tmp_path)
+        assert done.returncode == 1, words
         assert said in done.stderr
         assert "Traceback" not in done.stderr
 

@@ -213,6 +213,26 @@ def test_stages_alone_come_to_what_teach_comes_to(taught: Path, folder: Path) ->
     assert_same(taught, folder / "alone")
 
 
+def test_a_base_that_changed_under_a_run_is_refused(taught: Path, folder: Path) -> None:
+    noted = taught / "train" / "base.json"
+    before = noted.read_bytes()
+    noted.write_text(json.dumps({"name": "base", "sha256": "of other weights"}))
+    try:
+        done = subprocess.run(
+            command("one"),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        noted.write_bytes(before)
+    assert done.returncode == 1
+    assert "has other weights than when the training began" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.usefixtures("taught")
 def test_another_run_in_its_folder_is_refused(folder: Path) -> None:
     arguments = [*command("one"), "--set", "condition=softedge"]

@@ -23,7 +23,7 @@ from graft.grow.diffusion import (
     read_pool,
     rise_hold_fall,
 )
-from graft.models.diffusion import load_diffusion
+from graft.models.diffusion import load_diffusion, to_signed
 from graft.scale.progress import Progress
 from graft.world.pictures import draw_picture
 

@@ -49,10 +49,11 @@ def annotate(
 
     Example: graft controlnet annotate pictures --condition canny --out runs/mine
     """
+    from graft.cli.overrides import as_overrides
     from graft.cli.progress import show
     from graft.controlnet import teach as stages
 
-    given = _flags(
+    given = as_overrides(
         images=images,
         base=base,
         condition=condition,
@@ -128,12 +129,13 @@ def teach(
 
     Example: graft controlnet teach pictures --base seedling --condition canny --out runs/mine
     """
+    from graft.cli.overrides import as_overrides
     from graft.cli.plots import plot_convergence
     from graft.cli.progress import show
     from graft.cli.tables import show_fidelity, show_pairs
     from graft.controlnet import teach as stages
 
-    given = _flags(
+    given = as_overrides(
         images=images,
         base=base,
         condition=condition,
@@ -253,18 +255,6 @@ def _base_of(control: Path) -> str:
 
 def _stopping(stop: bool) -> list[str]:
     return ["train.stop_when_converged=true"] if stop else []
-
-
-def _flags(**given: object) -> list[str]:
-    """Flags as overrides of the recipe; what was not given overrides nothing."""
-    import json
-
-    lines: list[str] = []
-    for name, value in given.items():
-        if value is not None:
-            shown = json.dumps(str(value)) if isinstance(value, Path) else value
-            lines.append(f"{name}={shown}")
-    return lines
 
 
 def _begin(out: Path, recipe: Path | None, overrides: list[str]) -> Workshop:

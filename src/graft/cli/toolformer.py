@@ -42,11 +42,13 @@ def annotate(
 
     Example: graft toolformer annotate texts.jsonl --tools calculator --out runs/mine
     """
+    from graft.cli.overrides import as_overrides
     from graft.cli.progress import show
     from graft.toolformer import teach as stages
 
-    flags = _flags(
-        corpus=corpus, model=model, tools=tools, search=search, today=today, limit=limit
+    named = _names(tools)
+    flags = as_overrides(
+        corpus=corpus, model=model, tools=named, search=search, today=today, limit=limit
     )
     shop = _begin(out, config, [*flags, *(settings or [])])
     show(stages.gather(shop))
@@ -113,11 +115,13 @@ def teach(
 
     Example: graft toolformer teach texts.jsonl --tools calculator,calendar --out runs/mine
     """
+    from graft.cli.overrides import as_overrides
     from graft.cli.progress import show
     from graft.toolformer import teach as stages
 
-    flags = _flags(
-        corpus=corpus, model=model, tools=tools, search=search, today=today, limit=limit
+    named = _names(tools)
+    flags = as_overrides(
+        corpus=corpus, model=model, tools=named, search=search, today=today, limit=limit
     )
     shop = _begin(out, config, [*flags, *(settings or [])])
     show(stages.teach(shop))
@@ -176,20 +180,6 @@ def _shown(traced: object) -> str:
     if traced.error is None:
         return f" {render(traced.call)}"
     return f" {render(traced.call)[:-1]} !! {traced.error}]"
-
-
-def _flags(**given: object) -> list[str]:
-    """Flags as overrides of the recipe; what was not given overrides nothing."""
-    import json
-
-    lines: list[str] = []
-    for name, value in given.items():
-        if name == "tools" and value is not None:
-            value = _names(str(value))
-        if value is not None:
-            shown = json.dumps(str(value)) if isinstance(value, Path) else value
-            lines.append(f"{name}={json.dumps(shown) if isinstance(shown, list) else shown}")
-    return lines
 
 
 def _names(tools: str | None) -> list[str] | None:

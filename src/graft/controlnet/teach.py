@@ -104,12 +104,14 @@ def keep_pairs(shop: Workshop) -> Iterator[Progress]:
 
 def encode_kept(shop: Workshop) -> Iterator[Progress]:
     """Compute latents and words of every pair once; what is there is not done again."""
-    shards = shop.shards()
+    shards, cut = shop.shards(), 0
     began = time.perf_counter()
     for index, shard in enumerate(shards):
         pairs = [PAIR.from_row(row) for row in read_shard(shard)]
         encode_pairs(pairs, shop.model, shop.root / "latents", shop.digest)
-        yield Progress("latents", index + 1, len(shards), "shards")
+        cut += sum(shop.model.is_too_long(pair.caption) for pair in pairs)
+        note = f"{cut} captions are too long and are cut" if cut else ""
+        yield Progress("latents", index + 1, len(shards), "shards", note)
     _note_seconds(shop, "latents", time.perf_counter() - began)
 
 
