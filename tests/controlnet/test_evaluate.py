@@ -19,7 +19,7 @@ from graft.controlnet.sampling import RunConfig
 from graft.models.diffusion import DiffusionModel
 from graft.models.unet import denoise
 from small_bases import make_base
-from small_pairs import CANNY, pairs_of
+from small_pairs import CANNY, pairs_of, with_wrong_hints
 
 SETTINGS = EvaluateConfig(run=RunConfig(steps=2, guidance=2.0))
 
@@ -56,6 +56,15 @@ def test_every_system_is_measured_from_the_same_noise(
         np.mean(found.fidelity["controlled"])
     )
     assert set(report["distance_to_real"]) == {"base", "controlled"}
+
+
+def test_a_wrong_hint_is_that_of_another_picture(
+    base: DiffusionModel, stirred: Controlled
+) -> None:
+    right = evaluate(base, stirred, pairs_of(3), CANNY, SETTINGS)
+    wrong = evaluate(base, stirred, with_wrong_hints(pairs_of(3)), CANNY, SETTINGS)
+    assert np.array_equal(right.pictures["shuffled"], wrong.pictures["controlled"])
+    assert not np.array_equal(right.pictures["shuffled"], right.pictures["controlled"])
 
 
 def test_a_silent_control_is_no_control(base: DiffusionModel) -> None:

@@ -9,17 +9,19 @@ import pytest
 import torch
 from diffusers import ControlNetModel
 
-from graft.controlnet.control import ControlConfig
+from graft.controlnet.control import ControlConfig, Controlled
+from graft.controlnet.convergence import ConvergenceConfig
+from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
 from graft.controlnet.lessons import Lesson, draw_lessons
 from graft.controlnet.records import encode_png
 from graft.controlnet.sampling import RunConfig
-from graft.controlnet.train import Progress, TrainConfig, train
+from graft.controlnet.train import Progress, TrainConfig, Trainee, train
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from small_bases import make_base
-from small_pairs import CANNY, pairs_of
+from small_pairs import CANNY, pairs_of, with_wrong_hints
 
 SETTINGS = TrainConfig(
     steps=6,
@@ -30,6 +32,18 @@ SETTINGS = TrainConfig(
     gap_every=2,
     checkpoint_every=2,
 )
+
+
+def watch(base: DiffusionModel, pairs: list[Pair]) -> Validation:
+    return Validation(
+        base,
+        pairs,
+        base.encode(np.stack([pair.pixels_HWC for pair in pairs])),
+        base.embed([pair.caption for pair in pairs]),
+        base.embed([""]),
+        CANNY,
+        ValidationConfig(run=RunConfig(steps=2, guidance=2.0)),
+    )
 
 
 class Setting:
@@ -44,15 +58,7 @@ class Setting:
             for index, pair in enumerate(taught)
         ]
         self.empty = self.base.embed([""])
-        self.validation = Validation(
-            self.base,
-            watched,
-            self.base.encode(np.stack([pair.pixels_HWC for pair in watched])),
-            self.base.embed([pair.caption for pair in watched]),
-            self.empty,
-            CANNY,
-            ValidationConfig(run=RunConfig(steps=2, guidance=2.0)),
-        )
+        self.validation = watch(self.base, watched)
 
     def train(self, folder: Path, settings: TrainConfig = SETTINGS) -> list[Progress]:
         return list(
@@ -209,6 +215,56 @@ def test_the_gap_is_that_of_the_base_at_step_0(trained) -> None:
     assert first["true"] == first["shuffled"] == first["none"]
     assert told["steps"] == 6
     assert len(told["ceiling"]) == 3
+
+
+def test_the_gap_is_to_the_hint_of_another_picture(setting: Setting) -> None:
+    controlled = Controlled(setting.base.unet, 4, ControlConfig())
+    with torch.no_grad():
+        for parameter in controlled.parameters():
+            parameter.add_(0.02)
+    pairs = pairs_of(3, first=100)
+    right = watch(setting.base, pairs).check(controlled, 1, pictures=False)
+    wrong = watch(setting.base, with_wrong_hints(pairs)).check(controlled, 1, pictures=False)
+    assert right.shuffled == pytest.approx(wrong.true, rel=1e-5)
+    assert right.shuffled != pytest.approx(right.true, rel=1e-5)
+
+
+def test_doors_and_hint_learn_at_their_own_rate(setting: Setting) -> None:
+    settings = replace(SETTINGS, door_rate=7.0)
+    trainee = Trainee(setting.base, CANNY, settings)
+    rest, doors = trainee.optimizer.param_groups
+    assert (rest["lr"], doors["lr"]) == (1e-3, pytest.approx(7e-3))
+    control = trainee.live.control
+    named = {id(p) for p in control.doors()}
+    assert {id(p) for p in doors["params"]} == named
+    assert id(control.controlnet_mid_block.weight) in named
+    assert id(control.conv_in.weight) not in named
+
+
+def test_what_is_shown_is_the_average_and_not_the_last_weights(setting: Setting) -> None:
+    trainee = Trainee(setting.base, CANNY, replace(SETTINGS, average_decay=0.5))
+    weight = trainee.live.control.controlnet_mid_block.weight
+    for value in (1.0, 2.0):
+        torch.nn.init.constant_(weight, value)
+        trainee.average.update(trainee.live)
+    shown = trainee.shown().control.controlnet_mid_block.weight
+    decays = [min(0.5, 2 / 11), min(0.5, 3 / 12)]
+    first = 1 - decays[0]
+    expected = first * decays[1] + 2.0 * (1 - decays[1])
+    assert shown.mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_nothing_to_wait_for_it_stops_and_leaves_a_control(
+    setting: Setting, tmp_path: Path
+) -> None:
+    hopeless = ConvergenceConfig(patience=0.0, least_steps=1, sure=0.0)
+    settings = replace(SETTINGS, stop_when_converged=True, convergence=hopeless)
+    steps = setting.train(tmp_path, settings)
+    assert [step.index for step in steps] == [1, 2]
+    assert steps[-1].convergence is not None
+    assert steps[-1].convergence.verdict == "will not converge"
+    assert (tmp_path / "control").is_dir()
+    assert setting.train(tmp_path, settings) == []
 
 
 def test_prompts_are_emptied_for_half_of_the_pictures_and_anew_in_each_epoch(
