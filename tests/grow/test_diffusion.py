@@ -29,7 +29,7 @@ from graft.world.pictures import draw_picture
 
 TINY = GrowDiffusionConfig(
     channels=(16, 32),
-    text_width=32,
+    text_width=64,
     pictures=48,
     pictures_per_file=24,
     steps=4,

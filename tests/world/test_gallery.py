@@ -22,3 +22,9 @@ def test_a_gallery_is_a_folder_that_annotate_reads(tmp_path: Path) -> None:
     assert [one.caption for one in read] == [json.loads(line)["text"] for line in lines]
     assert np.array_equal(read[0].pixels_HWC, np.array(Image.open(tmp_path / "00000.png")))
     assert read[0].pixels_HWC.shape == (48, 48, 3)
+
+
+def test_captions_tell_what_is_there_and_not_where(tmp_path: Path) -> None:
+    write_gallery(tmp_path, 40)
+    captions = [one.caption for one in PictureReader(tmp_path)]
+    assert not any(" at the " in caption or "middle" in caption for caption in captions)

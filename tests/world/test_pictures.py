@@ -88,8 +88,23 @@ def test_a_caption_tells_each_thing_in_turn_and_nothing_else() -> None:
 def test_places_and_ground_are_told_often_but_not_always() -> None:
     captions = [picture.caption for picture in drawn()]
     assert 0.85 < np.mean(["background" in caption for caption in captions]) < 0.98
-    placed = [" at the " in caption or "in the middle" in caption for caption in captions]
-    assert 0.5 < np.mean(placed) < 0.85
+    assert 0.5 < np.mean([tells_a_place(caption) for caption in captions]) < 0.85
+
+
+def tells_a_place(caption: str) -> bool:
+    return " at the " in caption or "in the middle" in caption
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_whether_places_are_told_can_be_asked_for_and_changes_nothing_else(
+    placed: bool,
+) -> None:
+    for seed in range(40):
+        asked = draw_picture(np.random.default_rng(seed), placed=placed)
+        free = draw_picture(np.random.default_rng(seed))
+        assert tells_a_place(asked.caption) == placed
+        assert np.array_equal(asked.pixels_HWC, free.pixels_HWC)
+        assert ("background" in asked.caption) == ("background" in free.caption)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "ring"])

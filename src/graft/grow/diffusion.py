@@ -41,6 +41,7 @@ from graft.grow.autoencoder import (
 )
 from graft.grow.captions import new_caption_tokenizer, tokens_of
 from graft.models.diffusion import to_signed
+from graft.models.quiet import no_pipeline_bars
 from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
 from graft.store.whole import read_json, whole_file, write_json
@@ -62,20 +63,20 @@ class GrowDiffusionConfig:
     channels: tuple[int, ...] = (64, 96, 128)
     layers: int = 1
     heads: int = 4
-    text_width: int = 96
+    text_width: int = 128
     text_layers: int = 2
     pictures: int = 32_768  # drawn once and kept as latents
     pictures_per_file: int = 4096
-    steps: int = 5600
-    falling: float = 0.2  # the last share of the steps, in which the rate falls to nothing
+    steps: int = 15_500
+    falling: float = 0.3  # the last share of the steps, in which the rate falls to nothing
     warm_up: int = 150
     batch: int = 24
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     average_decay: float = 0.999
     no_prompt: float = 0.12  # share of captions left out, for guidance
-    noisy_from: int = 2000  # from this step on, so large a share of the times is late:
-    noisy_share: float = 0.6  # there a caption tells most, and is learnt sooner
+    late_share: float = 0.4  # of the times, beside those drawn evenly: there a caption
+    late_until: int = 4000  # tells most, and is learnt first; from this step on half as many
     checkpoint_every: int = 100
     seed: int = 7
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -251,6 +252,9 @@ def new_denoiser(config: GrowDiffusionConfig, tokenizer: CLIPTokenizer) -> Denoi
             down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * levels),
             up_block_types=(*("CrossAttnUpBlock2D",) * levels, "UpBlock2D"),
             cross_attention_dim=config.text_width,
+            # the whole caption beside the time, in every layer: without it a caption is learnt
+            # a thousand steps later
+            addition_embed_type="text",
             attention_head_dim=config.heads,
             norm_num_groups=16,
         )
@@ -296,11 +300,11 @@ def save_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    with whole_folder(folder) as partial:
+    with whole_folder(folder) as partial, no_pipeline_bars():
         pipeline.to(dtype=torch.float16)
         pipeline.save_pretrained(partial)
         _load_in_single_precision(partial / "text_encoder" / "config.json")
-    pipeline.to(dtype=torch.float32)
+        pipeline.to(dtype=torch.float32)
 
 
 def _load_in_single_precision(config: Path) -> None:
@@ -326,10 +330,10 @@ def _loss_of(
     tokens_BT = torch.where(silent_B[:, None], empty_T, tokens_BT)
     noise_BCHW = torch.randn(latents_BCHW.shape, generator=generator)
     time_B = torch.randint(1000, (count,), generator=generator)
-    if step >= config.noisy_from:
-        noisy_B = torch.rand(count, generator=generator) < config.noisy_share
-        late_B = torch.randint(700, 1000, (count,), generator=generator)
-        time_B = torch.where(noisy_B, late_B, time_B)
+    share = config.late_share / (1 if step < config.late_until else 2)
+    is_late_B = torch.rand(count, generator=generator) < share
+    late_B = torch.randint(700, 1000, (count,), generator=generator)
+    time_B = torch.where(is_late_B, late_B, time_B)
     times = cast("torch.IntTensor", time_B)
     noisy_BCHW = scheduler.add_noise(latents_BCHW, noise_BCHW, times)
     velocity_BCHW = scheduler.get_velocity(latents_BCHW, noise_BCHW, times)

@@ -2,6 +2,8 @@
 
 NNNNN.png         a picture
 metadata.jsonl    its caption, as Hugging Face's image folders have it
+
+Captions tell what is to be seen and not where: that is for the condition to tell.
 """
 
 import json
@@ -20,7 +22,8 @@ def write_gallery(
     folder.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     for number in range(count):
-        picture = draw_picture(np.random.default_rng((seed, 3, number)), half, size=size)
+        rng = np.random.default_rng((seed, 3, number))
+        picture = draw_picture(rng, half, size=size, placed=False)
         name = f"{number:05d}.png"
         Image.fromarray(picture.pixels_HWC).save(folder / name)
         lines.append(json.dumps({"file_name": name, "text": picture.caption}) + "\n")

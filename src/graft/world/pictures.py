@@ -37,8 +37,8 @@ PATTERNS = ("plain", "striped", "dotted", "checked")
 T = TypeVar("T")
 Half = Literal["read", "held"]
 
-_ROWS = {"top": -0.5, "": 0.0, "bottom": 0.5}
-_COLUMNS = {"left": -0.5, "": 0.0, "right": 0.5}
+_ROWS = {"top": -0.45, "": 0.0, "bottom": 0.45}
+_COLUMNS = {"left": -0.45, "": 0.0, "right": 0.45}
 PLACES: dict[str, tuple[float, float]] = {
     (
         f"at the {row} {column}".replace("  ", " ").strip()
@@ -52,7 +52,7 @@ PLACES: dict[str, tuple[float, float]] = {
 }
 """Where things lie, as offsets from the middle in half widths of the picture."""
 
-_SIZES = {"small": (0.2, 0.26), "": (0.32, 0.4), "large": (0.5, 0.6)}
+_SIZES = {"small": (0.27, 0.33), "": (0.4, 0.48), "large": (0.6, 0.7)}
 _LAYOUTS = (
     ("at the left", "at the right"),
     ("at the top", "at the bottom"),
@@ -92,13 +92,23 @@ def is_held_out(shape: str, colour: str) -> bool:
     return (list(SHAPES).index(shape) * len(COLOURS) + list(COLOURS).index(colour)) % 9 == 4
 
 
-def draw_picture(rng: Generator, half: Half = "read", *, size: int = SIZE) -> Picture:
-    """A picture with one to three things, the first of them of the half that is asked for."""
+def draw_picture(
+    rng: Generator, half: Half = "read", *, size: int = SIZE, placed: bool | None = None
+) -> Picture:
+    """A picture with one to three things, the first of them of the half that is asked for.
+
+    Args:
+        rng: draws everything.
+        half: of the pairs of a shape and a colour.
+        size: pixels along a side.
+        placed: whether the caption tells where things are; else that is drawn too.
+    """
     ground = _pick(rng, list(COLOURS))
-    pattern = "plain" if rng.random() < 0.55 else _pick(rng, PATTERNS[1:])
+    pattern = "plain" if rng.random() < 0.7 else _pick(rng, PATTERNS[1:])
     things = _draw_things(rng, ground, half)
     pixels_HWC = paint(rng, things, ground, pattern, size)
-    return Picture(_caption(rng, things, ground, pattern), pixels_HWC, things, ground, pattern)
+    caption = _caption(rng, things, ground, pattern, placed)
+    return Picture(caption, pixels_HWC, things, ground, pattern)
 
 
 def draw_jumble(rng: Generator, *, size: int = SIZE) -> np.ndarray:
@@ -118,7 +128,7 @@ def paint(
     canvas_HWC = _ground(rng, _shade(rng, ground), pattern, size)
     for thing in things:
         where = (thing.x, thing.y, thing.radius)
-        if rng.random() < 0.3:
+        if rng.random() < 0.2:
             shadow = (thing.x + 0.06, thing.y + 0.08, thing.radius)
             dark_HWC = canvas_HWC * 0.6
             canvas_HWC = _lay(rng, canvas_HWC, thing.shape, dark_HWC, shadow, soft=4.0)
@@ -129,13 +139,12 @@ def paint(
 
 def _draw_things(rng: Generator, ground: str, half: Half) -> tuple[Thing, ...]:
     luck = float(rng.random())
-    if luck < 0.6:
-        places = (_pick(rng, list(PLACES)),)
-        size = "small" if luck < 0.15 else "large" if luck > 0.5 else ""
-        if size == "large":
-            places = ("in the middle",)
+    if luck < 0.7:
+        size = "small" if luck < 0.14 else "large" if luck > 0.56 else ""
+        middle = size == "large" or rng.random() < 0.3
+        places = ("in the middle",) if middle else (_pick(rng, list(PLACES)),)
     else:
-        places = _pick(rng, _LAYOUTS[:4] if luck < 0.85 else _LAYOUTS[4:])
+        places = _pick(rng, _LAYOUTS[:4] if luck < 0.9 else _LAYOUTS[4:])
         size = "small" if rng.random() < 0.3 else ""
     things: list[Thing] = []
     for place in places:
@@ -163,10 +172,12 @@ def _draw_thing(rng: Generator, half: Half, taken: set[str], place: str, size: s
     )
 
 
-def _caption(rng: Generator, things: tuple[Thing, ...], ground: str, pattern: str) -> str:
+def _caption(
+    rng: Generator, things: tuple[Thing, ...], ground: str, pattern: str, placed: bool | None
+) -> str:
     """What is to be seen; places and ground are left out now and then."""
-    placed = rng.random() < (0.6 if len(things) == 1 else 0.8)
-    told = [_told(thing, placed=bool(placed)) for thing in things]
+    drawn = bool(rng.random() < (0.7 if len(things) == 1 else 0.85))
+    told = [_told(thing, placed=drawn if placed is None else placed) for thing in things]
     caption = told[0] if len(told) == 1 else ", ".join(told[:-1]) + " and " + told[-1]
     if rng.random() < 0.92:
         how = "" if pattern == "plain" else f"{pattern} "

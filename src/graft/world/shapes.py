@@ -43,7 +43,7 @@ def cross(x_HW: Array, y_HW: Array) -> Array:
 def triangle(x_HW: Array, y_HW: Array) -> Array:
     """A triangle that stands on its side."""
     k, r = np.sqrt(3.0), 0.95
-    x, y = np.abs(x_HW) - r, -y_HW - 0.25 + r / k
+    x, y = np.abs(x_HW) - r, -y_HW + 0.25 + r / k
     outside = x + k * y > 0
     turned_x, turned_y = (x - k * y) / 2, (-k * x - y) / 2
     x, y = np.where(outside, turned_x, x), np.where(outside, turned_y, y)
