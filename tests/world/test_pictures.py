@@ -95,11 +95,9 @@ def tells_a_place(caption: str) -> bool:
     return " at the " in caption or "in the middle" in caption
 
 
-@pytest.mark.parametrize("placed", [True, False])
-def test_whether_places_are_told_can_be_asked_for_and_changes_nothing_else(
-    placed: bool,
-) -> None:
-    for seed in range(40):
+def test_whether_places_are_told_can_be_asked_for_and_changes_nothing_else() -> None:
+    for seed in range(80):
+        placed = seed % 2 == 0
         asked = draw_picture(np.random.default_rng(seed), placed=placed)
         free = draw_picture(np.random.default_rng(seed))
         assert tells_a_place(asked.caption) == placed

@@ -107,7 +107,7 @@ def draw_picture(
     pattern = "plain" if rng.random() < 0.7 else _pick(rng, PATTERNS[1:])
     things = _draw_things(rng, ground, half)
     pixels_HWC = paint(rng, things, ground, pattern, size)
-    caption = _caption(rng, things, ground, pattern, placed)
+    caption = _caption(rng, things, ground, pattern, placed=placed)
     return Picture(caption, pixels_HWC, things, ground, pattern)
 
 
@@ -173,7 +173,7 @@ def _draw_thing(rng: Generator, half: Half, taken: set[str], place: str, size: s
 
 
 def _caption(
-    rng: Generator, things: tuple[Thing, ...], ground: str, pattern: str, placed: bool | None
+    rng: Generator, things: tuple[Thing, ...], ground: str, pattern: str, *, placed: bool | None
 ) -> str:
     """What is to be seen; places and ground are left out now and then."""
     drawn = bool(rng.random() < (0.7 if len(things) == 1 else 0.85))
