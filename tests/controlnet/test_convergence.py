@@ -11,10 +11,9 @@ from graft.controlnet.convergence import (
     Convergence,
     ConvergenceConfig,
     confidence_of_nothing,
-    fit_rise,
-    fit_rises,
     judge,
     onset_of,
+    rise_of,
 )
 
 CEILING = [0.9] * 16
@@ -118,40 +117,87 @@ def test_the_first_check_alone_is_waited_on() -> None:
     assert verdict.onset_step is None
 
 
-def test_a_fitted_rise_gives_back_its_own_numbers() -> None:
+def test_a_rise_is_half_done_in_its_middle() -> None:
     step_N = np.arange(0, 1001, 25.0)
     value_N = 0.2 + 0.6 / (1 + np.exp(-(step_N - 400) / 20))
-    rise = fit_rise(step_N, value_N)
-    assert rise.middle == pytest.approx(400, abs=5)
-    assert rise.low == pytest.approx(0.2, abs=0.01)
-    assert rise.high == pytest.approx(0.8, abs=0.01)
+    rise = rise_of(step_N, value_N)
+    assert (rise.low, rise.high) == (pytest.approx(0.2, abs=1e-6), pytest.approx(0.8, abs=1e-6))
+    assert rise.middle == pytest.approx(400, abs=1e-3)
 
 
-def test_fitting_many_curves_is_fitting_each() -> None:
+def test_the_middle_is_where_the_nearest_curve_that_never_falls_is_half_way() -> None:
     step_N = np.arange(0, 1001, 50.0)
-    curves = np.array([np.array(c.fidelity) for c in checks_of(500, steps=1000, every=50)]).T
-    low_R, high_R, middle_R, width_R = fit_rises(step_N, curves)
-    for row, curve in enumerate(curves):
-        alone = fit_rise(step_N, curve)
-        assert (alone.middle, alone.width) == (middle_R[row], width_R[row])
-        assert alone.low == pytest.approx(low_R[row])
-        assert alone.high == pytest.approx(high_R[row])
+    for seed in range(10):
+        value_N = np.random.default_rng(seed).normal(0.2, 0.03, 21) + 0.5 * (step_N > 610)
+        rise = rise_of(step_N, value_N)
+        nearest_N = never_falling(value_N)
+        assert rise.low == pytest.approx(nearest_N[0])
+        assert rise.high == pytest.approx(value_N[-3:].mean())
+        half = (rise.low + rise.high) / 2
+        assert np.interp(rise.middle, step_N, nearest_N) == pytest.approx(half)
+        assert 600 <= rise.middle <= 650
 
 
-def test_the_fit_is_the_best_one_of_a_slow_search() -> None:
-    step_N = np.arange(0, 1001, 50.0)
-    value_N = np.random.default_rng(3).normal(0.2, 0.02, 21) + 0.5 * (step_N > 610)
-    rise = fit_rise(step_N, value_N)
-    ours = ((rise.at(step_N) - value_N) ** 2).sum()
-    best = np.inf
-    for middle in np.linspace(5, 1000, 200):
-        for width in 1000 * np.array([0.004, 0.01, 0.02, 0.04, 0.07, 0.12]):
-            shape = 1 / (1 + np.exp(-np.clip((step_N - middle) / width, -60, 60)))
-            basis = np.stack([np.ones_like(shape), shape], axis=1)
-            solved, *_ = np.linalg.lstsq(basis, value_N, rcond=None)
-            if solved[1] >= 0:
-                best = min(best, ((basis @ solved - value_N) ** 2).sum())
-    assert ours == pytest.approx(best, rel=1e-6)
+def never_falling(value_N: np.ndarray) -> np.ndarray:
+    """The isotonic regression by its definition: the largest of means, each made smallest."""
+    count = len(value_N)
+    return np.array(
+        [
+            max(
+                min(value_N[first : last + 1].mean() for last in range(at, count))
+                for first in range(at + 1)
+            )
+            for at in range(count)
+        ]
+    )
+
+
+def test_what_still_rises_slowly_moves_the_onset_by_less_than_a_tenth() -> None:
+    for checks in (checks_of(500, seed=seed) for seed in range(5)):
+        growing = [
+            replace(
+                check,
+                fidelity=tuple(
+                    np.array(check.fidelity) + 0.1 * max(0.0, check.step - 500) / 1500
+                ),
+            )
+            for check in checks
+        ]
+        found = watch(growing)[-1].onset_step
+        assert found is not None
+        assert found == pytest.approx(onset_of(growing), rel=0.1)
+
+
+def test_what_is_learnt_and_lost_again_has_not_converged() -> None:
+    rising = checks_of(500, steps=1000)
+    assert watch(rising)[-1].verdict == "converged"
+    lost = [
+        replace(check, step=check.step + 1000, fidelity=rising[0].fidelity)
+        for check in checks_of(None, steps=1000)
+    ]
+    last = watch(rising + lost[1:])[-1]
+    assert last.verdict != "converged"
+    assert last.onset_step is None
+
+
+def test_an_onset_that_was_found_is_not_taken_back_while_it_rises_on() -> None:
+    rising = checks_of(500, steps=1000)
+    found = watch(rising)[-1]
+    more = [
+        replace(
+            check, step=1000 + at, fidelity=tuple(np.array(rising[-1].fidelity) + at / 4000)
+        )
+        for at, check in enumerate(checks_of(None, steps=600)[1:])
+    ]
+    last = watch(rising + more)[-1]
+    assert (last.verdict, last.onset_step) == ("converged", found.onset_step)
+
+
+def test_of_curves_that_fall_or_stand_nothing_rises() -> None:
+    step_N = np.arange(0, 501, 50.0)
+    for value_N in (np.full(11, 0.3), np.linspace(0.5, 0.1, 11)):
+        rise = rise_of(step_N, value_N)
+        assert (rise.height, rise.middle) == (0.0, 500.0)
 
 
 def test_a_hint_that_lowers_the_loss_by_a_tenth_is_not_nothing() -> None:

@@ -13,7 +13,7 @@ from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
 from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
-from graft.controlnet.lessons import Lesson, draw_lessons
+from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise
 from graft.controlnet.records import encode_png
 from graft.controlnet.sampling import RunConfig
 from graft.controlnet.train import Progress, TrainConfig, Trainee, train
@@ -229,16 +229,15 @@ def test_the_gap_is_to_the_hint_of_another_picture(setting: Setting) -> None:
     assert right.shuffled != pytest.approx(right.true, rel=1e-5)
 
 
-def test_doors_and_hint_learn_at_their_own_rate(setting: Setting) -> None:
-    settings = replace(SETTINGS, door_rate=7.0)
-    trainee = Trainee(setting.base, CANNY, settings)
-    rest, doors = trainee.optimizer.param_groups
-    assert (rest["lr"], doors["lr"]) == (1e-3, pytest.approx(7e-3))
+def test_the_hint_encoder_learns_at_its_own_rate(setting: Setting) -> None:
+    trainee = Trainee(setting.base, CANNY, replace(SETTINGS, hint_rate=7.0))
+    rest, encoder = trainee.optimizer.param_groups
+    assert (rest["lr"], encoder["lr"]) == (1e-3, pytest.approx(7e-3))
     control = trainee.live.control
-    named = {id(p) for p in control.doors()}
-    assert {id(p) for p in doors["params"]} == named
-    assert id(control.controlnet_mid_block.weight) in named
-    assert id(control.conv_in.weight) not in named
+    own = {id(p) for p in control.controlnet_cond_embedding.parameters()}
+    assert {id(p) for p in encoder["params"]} == own
+    others = {id(p) for p in control.parameters()} - own
+    assert {id(p) for p in rest["params"]} == others
 
 
 def test_what_is_shown_is_the_average_and_not_the_last_weights(setting: Setting) -> None:
@@ -279,6 +278,33 @@ def test_prompts_are_emptied_for_half_of_the_pictures_and_anew_in_each_epoch(
     of_first = [one.silent for one in drawn if one.index == 0]
     assert len(set(of_first)) == 2
     assert len({one.seed for one in drawn}) == len(drawn)
+
+
+def test_times_are_drawn_evenly_or_late_ones_more_often() -> None:
+    def times(power: float) -> np.ndarray:
+        drawn = (Drawn(0, seed, silent=False) for seed in range(4000))
+        return np.array([draw_noise(one, torch.zeros(1), 1000, power)[1] for one in drawn])
+
+    even = times(1.0)
+    assert (even.min(), even.max()) == (0, 999)
+    generator = torch.Generator().manual_seed(3)
+    assert even[3] == int(torch.randint(1000, (1,), generator=generator))
+    assert np.histogram(even, 4, (0, 1000))[0] == pytest.approx([1000] * 4, abs=100)
+    late = times(0.5)  # u**0.5 < x with chance x**2
+    assert late.max() <= 999
+    assert np.mean(late < 500) == pytest.approx(0.25, abs=0.03)
+    assert np.array_equal(late, np.floor(1000 * np.sqrt((even + 0.5) / 1000)))
+
+
+def test_training_draws_its_times_by_the_power_that_is_asked_for(
+    setting: Setting, tmp_path: Path
+) -> None:
+    one_step = replace(SETTINGS, steps=1)
+    even = setting.train(tmp_path / "even", one_step)
+    late = setting.train(tmp_path / "late", replace(one_step, time_power=0.3))
+    assert even[0].loss != late[0].loss
+    with pytest.raises(ValueError, match="time_power is above 0"):
+        replace(one_step, time_power=0.0)
 
 
 def test_every_base_family_can_be_taught(tmp_path: Path) -> None:

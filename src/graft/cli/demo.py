@@ -14,7 +14,7 @@ Out = Annotated[Path, typer.Option(help="folder for the runs")]
 Record = Annotated[Path | None, typer.Option(help="folder to record the results in, for docs")]
 Only = Annotated[str | None, typer.Option(help="toolformer or controlnet; else both")]
 
-PICTURES = 480
+PICTURES = 800
 
 
 def demo(out: Out = Path("runs/demo"), only: Only = None, record: Record = None) -> None:

@@ -13,7 +13,7 @@ Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens,
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -128,12 +128,6 @@ class Control(nn.Module):
             tuple(door(skip_BChw) for door, skip_BChw in doors),
             self.controlnet_mid_block(seen.middle),
         )
-
-    def doors(self) -> Iterator[nn.Parameter]:
-        """The parameters that began at zero, and the hint's: what may learn at another rate."""
-        yield from self.controlnet_cond_embedding.parameters()
-        yield from self.controlnet_down_blocks.parameters()
-        yield from self.controlnet_mid_block.parameters()
 
 
 class Controlled(nn.Module):

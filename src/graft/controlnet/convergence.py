@@ -5,18 +5,21 @@ followed. Two curves show it. *Fidelity*: how well the condition is found again 
 pictures. *The gap*: how much less the base's loss is with the true hint than with another
 picture's, at fixed noise; it opens before the pictures show anything.
 
-The fidelity curve is fitted by a logistic rise, a + (b - a) / (1 + exp(-(step - m) / w)), by
-least squares; the onset is m, the middle of the rise. How sure it is: the share of bootstrap
-resamples of the validation pictures in which the rise is there and its middle is near.
+The onset is the middle of the rise: the step at which fidelity is half way from where it began
+to where it stands now, read from the nearest curve that never falls (isotonic regression). A
+logistic fit says the same of a rise that is sudden and then level; where fidelity goes on
+rising slowly, it moves its middle about. How sure it is: the share of bootstrap resamples of
+the validation pictures in which the rise is there and its middle is near.
 
 Legend: N checks, V pictures, R resamples.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, cast
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 Verdict = Literal["waiting", "learning", "converged", "will not converge"]
 
@@ -66,16 +69,16 @@ class ConvergenceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """A fitted logistic rise from `low` to `high` around step `middle`, `width` steps wide."""
+    """A rise from `low` to `high`, half done at step `middle`."""
 
     low: float
     high: float
     middle: float
-    width: float
 
-    def at(self, step_N: np.ndarray) -> np.ndarray:
-        """Its height [N] at some steps."""
-        return self.low + (self.high - self.low) * _logistic(step_N, self.middle, self.width)
+    @property
+    def height(self) -> float:
+        """How far it rises; 0 of a flat curve."""
+        return self.high - self.low
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Convergence:
 
 
 _LISTS = ("fidelity", "true", "shuffled", "none")
+_LAST = 3  # checks that tell where a curve stands now
 _SEED = 0  # of the resamples: the same checks, the same verdict
 
 
@@ -114,17 +118,18 @@ def judge(
         ceiling: the fidelity of the real pictures, for each validation picture.
         settings: when it is said to have converged.
         steps: so many the training has in all.
-        before: the verdict before the last check; an onset that it found stays.
+        before: the verdict before the last check; an onset that it found stays, unless what
+            was learnt is lost again.
     """
     seen = [check for check in checks if check.fidelity]
     last = checks[-1].step
     confidence, rise = _confidence_of_rise(seen, ceiling, settings)
+    if rise is not None and before is not None and before.onset_step is not None:
+        return replace(before, confidence=confidence)
     if rise is not None and confidence >= settings.sure and is_level(seen, rise, settings):
-        onset, found = round(rise.middle), last
-        if before is not None and before.onset_step is not None and before.found_at is not None:
-            onset, found = before.onset_step, before.found_at
+        onset = round(rise.middle)
         advice = f"stop: the condition is followed since step {onset}, and it is level now"
-        return Convergence("converged", confidence, advice, onset, found)
+        return Convergence("converged", confidence, advice, onset, last)
     hopeless = confidence_of_nothing(checks, settings)
     if rise is not None:
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
@@ -144,32 +149,25 @@ def onset_of(checks: Sequence[Check]) -> float | None:
     seen = [check for check in checks if check.fidelity]
     if len(seen) < 3:
         return None
-    return fit_rise(_steps(seen), _fidelity(seen).mean(axis=0)).middle
+    return rise_of(_steps(seen), _fidelity(seen).mean(axis=0)).middle
 
 
-def fit_rise(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
-    """The logistic rise nearest to a curve, in least squares."""
-    low_R, high_R, middle_R, width_R = fit_rises(step_N, value_N[None])
-    return Rise(float(low_R[0]), float(high_R[0]), float(middle_R[0]), float(width_R[0]))
+def rise_of(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
+    """How a curve rises, by the never falling curve that is nearest to it in least squares.
 
-
-def fit_rises(
-    step_N: np.ndarray, value_RN: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Low, high, middle and width [R] of several curves over the same steps.
-
-    A fall is no rise: it comes out flat.
+    What was learnt and lost again is no rise: `high` is where the curve itself ends. One that
+    ends no higher than it began is flat, with its middle at the end.
     """
-    middle_G, width_G = _grid(step_N)
-    shape_GN = _logistic(step_N[None, :], middle_G[:, None], width_G[:, None])
-    off_GN = shape_GN - shape_GN.mean(axis=1, keepdims=True)
-    off_RN = value_RN - value_RN.mean(axis=1, keepdims=True)
-    spread_G = np.maximum((off_GN**2).sum(axis=1), 1e-12)
-    slope_RG = np.maximum(off_RN @ off_GN.T, 0.0) / spread_G
-    best_R = (slope_RG**2 * spread_G).argmax(axis=1)
-    slope_R = np.take_along_axis(slope_RG, best_R[:, None], axis=1)[:, 0]
-    low_R = value_RN.mean(axis=1) - slope_R * shape_GN[best_R].mean(axis=1)
-    return low_R, low_R + slope_R, middle_G[best_R], width_G[best_R]
+    count = max(1, min(_LAST, len(value_N) // 3))
+    nearest_N = isotonic_regression(value_N).x
+    low, high = float(nearest_N[0]), float(value_N[-count:].mean())
+    half = (low + high) / 2
+    if high - low < 1e-9:
+        return Rise(low, low, float(step_N[-1]))
+    after = int((nearest_N >= half).argmax())
+    begin, end = nearest_N[after - 1], nearest_N[after]
+    share = (half - begin) / (end - begin)
+    return Rise(low, high, float(step_N[after - 1] + share * np.diff(step_N)[after - 1]))
 
 
 def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> bool:
@@ -206,17 +204,17 @@ def _confidence_of_rise(
         return 0.0, None
     step_N, value_VN = _steps(seen), _fidelity(seen)
     least = settings.least_rise * (np.mean(ceiling) - value_VN[:, 0].mean())
-    rise = fit_rise(step_N, value_VN.mean(axis=0))
-    first, last = rise.at(step_N[[0, -1]])
-    if last - first < max(least, 1e-9):
+    rise = rise_of(step_N, value_VN.mean(axis=0))
+    if rise.height < max(least, 1e-9):
         return 0.0, None
-    picked_RV = _picks(len(value_VN), settings.resamples)
-    low_R, high_R, middle_R, width_R = fit_rises(step_N, value_VN[picked_RV].mean(axis=1))
-    ends_2R = _logistic(step_N[[0, -1], None], middle_R, width_R)
-    risen_R = (high_R - low_R) * (ends_2R[1] - ends_2R[0])
     near = 0.1 * rise.middle + np.diff(step_N).max() / 2
-    good_R = (risen_R >= max(least, 1e-9)) & (np.abs(middle_R - rise.middle) <= near)
-    return float(good_R.mean()), rise
+    picked_RV = _picks(len(value_VN), settings.resamples)
+    resampled = [rise_of(step_N, value_N) for value_N in value_VN[picked_RV].mean(axis=1)]
+    good = [
+        one.height >= max(least, 1e-9) and abs(one.middle - rise.middle) <= near
+        for one in resampled
+    ]
+    return float(np.mean(good)), rise
 
 
 def _no_rise_yet(checks: Sequence[Check], hopeless: float, *, done: bool) -> Convergence:
@@ -230,15 +228,6 @@ def _no_rise_yet(checks: Sequence[Check], hopeless: float, *, done: bool) -> Con
     return Convergence("waiting", hopeless, advice)
 
 
-def _grid(step_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middles and widths to try."""
-    last = float(step_N[-1])
-    middles = np.linspace(last / 200, last, 200)
-    widths = last * np.array([0.004, 0.01, 0.02, 0.04, 0.07, 0.12])
-    middle_G, width_G = (part.ravel() for part in np.meshgrid(middles, widths))
-    return middle_G, width_G
-
-
 def _picks(count: int, resamples: int) -> np.ndarray:
     return np.random.default_rng(_SEED).integers(count, size=(resamples, count))
 
@@ -250,9 +239,3 @@ def _steps(seen: Sequence[Check]) -> np.ndarray:
 def _fidelity(seen: Sequence[Check]) -> np.ndarray:
     """Fidelity [V, N] by picture and check."""
     return np.array([check.fidelity for check in seen], dtype=np.float64).T
-
-
-def _logistic(
-    step: np.ndarray, middle: float | np.ndarray, width: float | np.ndarray
-) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip((step - middle) / width, -60, 60)))

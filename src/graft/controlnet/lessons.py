@@ -91,10 +91,20 @@ def _drawn(lessons: Sequence[Lesson], index: int, epoch: int, settings: Draws) -
     return Drawn(index, number & (2**48 - 1), silent)
 
 
-def draw_noise(drawn: Drawn, like_Chw: Tensor, times: int) -> tuple[Tensor, int]:
-    """The noise and the time of one picture in one epoch."""
+def draw_noise(
+    drawn: Drawn, like_Chw: Tensor, times: int, power: float = 1.0
+) -> tuple[Tensor, int]:
+    """The noise and the time of one picture in one epoch.
+
+    Args:
+        drawn: its seed is all that is drawn from.
+        like_Chw: as the noise is to be.
+        times: there are so many, the noisiest last.
+        power: 1 draws them evenly; below 1 late ones come more often.
+    """
     generator = torch.Generator().manual_seed(drawn.seed)
-    time = int(torch.randint(times, (1,), generator=generator))
+    even = int(torch.randint(times, (1,), generator=generator))
+    time = int(times * ((even + 0.5) / times) ** power)
     return torch.randn(like_Chw.shape, generator=generator), time
 
 

@@ -59,12 +59,13 @@ class TrainConfig:
     batch: int = 4
     accumulate: int = 1  # batches to a step
     learning_rate: float = 1e-5
-    door_rate: float = 1.0  # times that rate for zero convolutions and hint encoder
+    hint_rate: float = 1.0  # times that rate for the hint encoder
     weight_decay: float = 0.01
     warm_up: float = 0.0
     decay: Decay = "constant"
     clip_norm: float = 1.0
     no_prompt: float = 0.5  # share of prompts emptied (Section 3.3)
+    time_power: float = 1.0  # noise times; 1: evenly, below: late ones more, where hints tell
     average_decay: float = 0.999  # 0 for none
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU
     control: ControlConfig = field(default_factory=ControlConfig)
@@ -83,6 +84,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is at least 1")
         if not 0.0 <= self.no_prompt <= 1.0:
             raise ValueError("no_prompt is a share, from 0 to 1")
+        if self.time_power <= 0:
+            raise ValueError("time_power is above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class Trainee:
         self.average = Average(self.live, settings.average_decay)
         self.both = nn.ModuleDict({"model": self.live, "average": self.average})
         self.optimizer = torch.optim.AdamW(
-            list(_groups(self.live, settings)), weight_decay=settings.weight_decay
+            list(_groups(self.live, settings)), weight_decay=settings.weight_decay, fused=True
         )
 
     def shown(self) -> Controlled:
@@ -159,14 +162,14 @@ def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
 
 
 def _groups(live: Controlled, settings: TrainConfig) -> Iterator[dict[str, object]]:
-    """Doors and the rest, each at its rate."""
-    doors = {id(parameter) for parameter in live.control.doors()}
+    """The hint encoder, which begins from nothing, and the rest, each at its rate."""
+    encoder = {id(p) for p in live.control.controlnet_cond_embedding.parameters()}
     learning = [p for p in live.parameters() if p.requires_grad]
     rate = settings.learning_rate
-    yield {"params": [p for p in learning if id(p) not in doors], "lr": rate}
+    yield {"params": [p for p in learning if id(p) not in encoder], "lr": rate}
     yield {
-        "params": [p for p in learning if id(p) in doors],
-        "lr": rate * settings.door_rate,
+        "params": [p for p in learning if id(p) in encoder],
+        "lr": rate * settings.hint_rate,
     }
 
 
@@ -259,12 +262,12 @@ def _loss_of(
     trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence[Drawn]
 ) -> "PictureLoss":
     """The base's loss on one batch, summed over its pictures."""
-    model, device = trainee.model, trainee.model.device
+    model, device, power = trainee.model, trainee.model.device, trainee.settings.time_power
     chosen = [lessons[drawn.index] for drawn in part]
     latents_BChw = torch.stack([one.encoded.latents(one.index) for one in chosen]).to(device)
     words = words_of(chosen, part, empty).to(device)
     hints_BHWC = np.stack([read_png(one.hint_png) for one in chosen])
-    drawn = [draw_noise(one, latents_BChw[0], model.noise.times) for one in part]
+    drawn = [draw_noise(one, latents_BChw[0], model.noise.times, power) for one in part]
     noise_BChw = torch.stack([noise for noise, _ in drawn]).to(device)
     time_B = torch.tensor([time for _, time in drawn], device=device)
     noisy_BChw = model.noise.add(latents_BChw, noise_BChw, time_B)
