@@ -90,6 +90,15 @@ def test_shuffled_pairs_are_told_that_they_will_not_converge(seed: int) -> None:
     assert not any(v.ended for v in patient)
 
 
+def test_a_rise_without_a_gap_is_luck() -> None:
+    rising, silent = checks_of(800), checks_of(None)
+    checks = [
+        replace(one, fidelity=other.fidelity) for one, other in zip(silent, rising, strict=True)
+    ]
+    assert watch(rising)[-1].verdict == "converged"
+    assert watch(checks)[-1].verdict == "will not converge"
+
+
 def test_a_gap_without_a_rise_is_told_to_go_on() -> None:
     checks = [replace(check, fidelity=(0.1,) * 16) for check in checks_of(1000)]
     last = watch(checks)[-1]
@@ -183,11 +192,10 @@ def test_what_is_learnt_and_lost_again_has_not_converged() -> None:
 def test_an_onset_that_was_found_is_not_taken_back_while_it_rises_on() -> None:
     rising = checks_of(500, steps=1000)
     found = watch(rising)[-1]
+    ended = rising[-1]
     more = [
-        replace(
-            check, step=1000 + at, fidelity=tuple(np.array(rising[-1].fidelity) + at / 4000)
-        )
-        for at, check in enumerate(checks_of(None, steps=600)[1:])
+        replace(ended, step=1000 + at, fidelity=tuple(np.array(ended.fidelity) + at / 4000))
+        for at in range(100, 700, 100)
     ]
     last = watch(rising + more)[-1]
     assert (last.verdict, last.onset_step) == ("converged", found.onset_step)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import StoreError
-from graft.store.runs import Run, write_json, write_text
+from graft.store.runs import Run, refuse_another, write_json, write_text
 
 RECIPE: dict[str, object] = {"seed": 0, "keep": {"threshold": 0.5, "per_tool": None}}
 
@@ -54,6 +54,22 @@ def test_only_the_first_three_differences_are_told(root: Path) -> None:
     Run.open(root, dict.fromkeys("abcde", 0)).close()
     with pytest.raises(StoreError, match="c was 0, is 1, and 2 more; take the same"):
         Run.open(root, dict.fromkeys("abcde", 1))
+
+
+def test_a_begun_run_is_left_as_it_is_where_another_one_is_asked_for(root: Path) -> None:
+    asked = {"model": "a", "seed": 0}
+    refuse_another(root, asked, ["model"])  # nothing has begun
+    Run.open(root / "annotate", {}).close()
+    write_json(root / "recipe.json", asked)
+    refuse_another(root, {**asked, "seed": 1}, ["model"])
+    with pytest.raises(StoreError, match="was begun with model = 'a', not 'b'; choose another"):
+        refuse_another(root, {**asked, "model": "b"}, ["model"])
+
+
+def test_a_begun_run_without_its_recipe_is_told_so(root: Path) -> None:
+    Run.open(root / "annotate", {}).close()
+    with pytest.raises(StoreError, match=r"recipe\.json: is missing, .* put it back"):
+        refuse_another(root, {"model": "a"}, ["model"])
 
 
 def test_a_folder_of_something_else_is_left_alone(root: Path) -> None:

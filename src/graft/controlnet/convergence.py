@@ -124,13 +124,15 @@ def judge(
     seen = [check for check in checks if check.fidelity]
     last = checks[-1].step
     confidence, rise = _confidence_of_rise(seen, ceiling, settings)
+    hopeless = confidence_of_nothing(checks, settings)
+    if hopeless >= 0.5:  # the hint is not read: whatever rises, rises by luck
+        rise = None
     if rise is not None and before is not None and before.onset_step is not None:
         return replace(before, confidence=confidence)
     if rise is not None and confidence >= settings.sure and is_level(seen, rise, settings):
         onset = round(rise.middle)
         advice = f"stop: the condition is followed since step {onset}, and it is level now"
         return Convergence("converged", confidence, advice, onset, last)
-    hopeless = confidence_of_nothing(checks, settings)
     if rise is not None:
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
         return Convergence("learning", confidence, advice)

@@ -35,7 +35,7 @@ from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.models.unet import read_controlnet
-from graft.store.runs import Run, write_json, write_text
+from graft.store.runs import Run, refuse_another, write_json, write_text
 from graft.store.shards import list_shards, read_shard
 from graft.store.whole import read_json, writing
 
@@ -68,6 +68,13 @@ class Division:
     evaluation: tuple[str, ...]
 
 
+_FIXED = (
+    *("images", "base", "condition", "annotator", "conditions", "size", "limit"),
+    *("shard_pictures", "seed"),
+)
+"""Settings of a begun run that may not change."""
+
+
 class Workshop:
     """A run's folder with what its stages share; the base is loaded when asked for."""
 
@@ -83,7 +90,7 @@ class Workshop:
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
         shop = cls(root, config)  # refuses an unknown condition before anything is written
-        _refuse_another(root, config)
+        refuse_another(root, to_table(config), _FIXED)
         write_text(root / "recipe.json", dump(config))
         return shop
 
@@ -199,22 +206,6 @@ class Workshop:
     def picture_rng(self, name: str) -> np.random.Generator:
         """What is drawn for one picture, whatever stands beside it."""
         return np.random.default_rng((self.config.seed, _hash(self.config.seed, name)))
-
-
-def _refuse_another(root: Path, config: TeachConfig) -> None:
-    """Leave a begun run and its recipe as they are where another one is asked for there."""
-    if not (root / "annotate" / "recipe.json").is_file():
-        return
-    begun, asked = read_json(root / "recipe.json"), to_table(config)
-    for name in (
-        *("images", "base", "condition", "annotator", "conditions", "size", "limit"),
-        *("shard_pictures", "seed"),
-    ):
-        if begun.get(name) != asked[name]:
-            raise StoreError(
-                f"{root}: was begun with {name} = {begun.get(name)!r}, not {asked[name]!r}; "
-                "choose another --out"
-            )
 
 
 def _hash(seed: int, name: str) -> int:

@@ -17,15 +17,50 @@ from pathlib import Path
 from typing import cast
 
 from graft.errors import StoreError
-from graft.store.whole import PARTIAL, remove_partial, write_json, write_text, writing
+from graft.store.whole import (
+    PARTIAL,
+    read_json,
+    remove_partial,
+    write_json,
+    write_text,
+    writing,
+)
 
-__all__ = ["DIARIES", "Run", "write_json", "write_text"]
+__all__ = ["DIARIES", "Run", "refuse_another", "write_json", "write_text"]
 
 DIARIES = ("log.jsonl", "seconds.json")
 """Files that may differ between two equal runs; a manifest leaves them out."""
 
 _MANIFEST = "manifest.json"
 _RECIPE = "recipe.json"
+
+
+def refuse_another(root: Path, asked: Mapping[str, object], names: Sequence[str]) -> None:
+    """Leave a begun run and its recipe as they are where another one is asked for there.
+
+    Args:
+        root: the run's folder; one without a begun `annotate` has not begun.
+        asked: the settings that are asked for.
+        names: those of them that may not change.
+
+    Raises:
+        StoreError: one differs, or the recipe is gone.
+    """
+    if not (root / "annotate" / _RECIPE).is_file():
+        return
+    path = root / _RECIPE
+    if not path.is_file():
+        raise StoreError(
+            f"{path}: is missing, and the run in {root} has begun; put it back, or choose"
+            " another --out"
+        )
+    begun = read_json(path)
+    for name in names:
+        if begun.get(name) != asked[name]:
+            raise StoreError(
+                f"{root}: was begun with {name} = {begun.get(name)!r}, not {asked[name]!r}; "
+                "choose another --out"
+            )
 
 
 class Run:

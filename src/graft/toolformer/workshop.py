@@ -22,9 +22,9 @@ from typing import Literal, cast
 from graft.config import dump, load, to_table
 from graft.errors import StoreError
 from graft.models.huggingface import HuggingFaceModel, load_model
-from graft.store.runs import Run, write_text
+from graft.store.runs import Run, refuse_another, write_text
 from graft.store.shards import read_shard
-from graft.store.whole import read_json, writing
+from graft.store.whole import writing
 from graft.toolformer.annotate import AnnotateConfig
 from graft.toolformer.dataset import Merged
 from graft.toolformer.keep import KeepConfig
@@ -65,6 +65,10 @@ class TeachConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
+_FIXED = ("corpus", "limit", "shard_texts", "model", "tools", "search", "today", "annotate")
+"""Settings of a begun run that may not change."""
+
+
 class Workshop:
     """A run's folder with what its stages share; model and tools are loaded when asked for."""
 
@@ -79,7 +83,7 @@ class Workshop:
         """A run in `root`, new or begun; its recipe is left there for the later stages."""
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
-        _refuse_another(root, config)
+        refuse_another(root, to_table(config), _FIXED)
         write_text(root / "recipe.json", dump(config))
         return cls(root, config)
 
@@ -130,28 +134,6 @@ class Workshop:
         if not folder.is_dir():
             raise StoreError(f"{folder}: not there; run `graft toolformer train` first")
         return folder
-
-
-def _refuse_another(root: Path, config: TeachConfig) -> None:
-    """Leave a begun run and its recipe as they are where another one is asked for there."""
-    if not (root / "annotate" / "recipe.json").is_file():
-        return
-    begun, asked = read_json(root / "recipe.json"), to_table(config)
-    for name in (
-        "corpus",
-        "limit",
-        "shard_texts",
-        "model",
-        "tools",
-        "search",
-        "today",
-        "annotate",
-    ):
-        if begun.get(name) != asked[name]:
-            raise StoreError(
-                f"{root}: was begun with {name} = {begun.get(name)!r}, not {asked[name]!r}; "
-                "choose another --out"
-            )
 
 
 def read_merged(shop: Workshop) -> list[Merged]:
