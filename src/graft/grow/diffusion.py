@@ -177,8 +177,12 @@ def grow_denoiser(
     tokenizer: CLIPTokenizer,
     folder: Path,
 ) -> Iterator[Step]:
-    """Grow U-Net and text encoder in `folder/denoiser`, saving the whole at each checkpoint."""
+    """Grow U-Net and text encoder in `folder/denoiser`, saving the whole at each checkpoint.
+
+    On a GPU where there is one; what is drawn is the same there.
+    """
     model = new_denoiser(config, tokenizer)
+    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     average, scheduler = Average(model, config.average_decay), new_scheduler()
     both = nn.ModuleDict({"model": model, "average": average})
     optimizer = torch.optim.AdamW(
@@ -337,5 +341,6 @@ def _loss_of(
     times = cast("torch.IntTensor", time_B)
     noisy_BCHW = scheduler.add_noise(latents_BCHW, noise_BCHW, times)
     velocity_BCHW = scheduler.get_velocity(latents_BCHW, noise_BCHW, times)
-    predicted_BCHW = model(noisy_BCHW, time_B, tokens_BT)
-    return _Loss(F.mse_loss(predicted_BCHW, velocity_BCHW) * count, count)
+    device = model.unet.device
+    predicted_BCHW = model(noisy_BCHW.to(device), time_B.to(device), tokens_BT.to(device))
+    return _Loss(F.mse_loss(predicted_BCHW, velocity_BCHW.to(device)) * count, count)
