@@ -177,6 +177,12 @@ def test_what_still_rises_slowly_moves_the_onset_by_less_than_a_tenth() -> None:
         assert found == pytest.approx(onset_of(growing), rel=0.1)
 
 
+def test_fewer_checks_than_must_be_level_are_not_level() -> None:
+    patient = replace(CONFIG, level_checks=30)
+    assert watch(checks_of(500))[-1].verdict == "converged"
+    assert watch(checks_of(500), patient)[-1].verdict == "learning"
+
+
 def test_what_is_learnt_and_lost_again_has_not_converged() -> None:
     rising = checks_of(500, steps=1000)
     assert watch(rising)[-1].verdict == "converged"

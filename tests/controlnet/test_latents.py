@@ -108,6 +108,7 @@ def test_the_hash_covers_captions_pixels_their_order_and_the_base(pairs: list[Pa
     turned_HWC = np.ascontiguousarray(pairs[0].pixels_HWC.reshape(16, 64, 3))
     others = [
         ([replace(pairs[0], caption="a red circl"), *pairs[1:]], "origin"),
+        ([replace(pairs[0], caption=pairs[0].caption[::-1]), *pairs[1:]], "origin"),
         ([replace(pairs[0], pixels_HWC=dot_HWC), *pairs[1:]], "origin"),
         ([replace(pairs[0], pixels_HWC=turned_HWC), *pairs[1:]], "origin"),
         (pairs[::-1], "origin"),
@@ -115,7 +116,7 @@ def test_the_hash_covers_captions_pixels_their_order_and_the_base(pairs: list[Pa
         (pairs, "another base"),
     ]
     hashes = {hash_of(some, origin) for some, origin in others} | {hash_of(pairs, "origin")}
-    assert len(hashes) == 7
+    assert len(hashes) == 8
     assert hash_of(list(pairs), "origin") == hash_of(tuple(pairs), "origin")
 
 

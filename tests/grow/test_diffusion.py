@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
@@ -209,6 +210,31 @@ def test_the_rate_rises_holds_and_falls_in_lines() -> None:
     found = [factor(step) for step in range(20)]
     rise, fall = [1 / 5, 2 / 5, 3 / 5, 4 / 5], [5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
     assert found == pytest.approx([*rise, *[1.0] * 11, *fall])
+
+
+def test_late_times_are_drawn_more_often_and_from_a_step_on_half_as_often() -> None:
+    config = GrowDiffusionConfig(batch=20_000, late_share=0.4, late_until=10)
+    for step, share in ((9, 0.4), (10, 0.2)):
+        times = diffusion.draw_times(config, step, torch.Generator().manual_seed(1)).numpy()
+        late = share + (1 - share) * 0.3
+        assert (times.min(), times.max()) == (0, 999)
+        assert np.mean(times >= 700) == pytest.approx(late, abs=0.02)
+        assert np.mean(times[times < 700] < 350) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_whole_caption_is_heard_beside_the_time(grown) -> None:
+    folder, _ = grown
+    base = load_diffusion(str(folder / "model"))
+    assert base.unet.config["addition_embed_type"] == "text"
+    for part in base.unet.modules():  # without its cross-attention
+        if isinstance(part, Attention) and part.is_cross_attention:
+            part.forward = lambda states, **_: torch.zeros_like(states)
+    noisy = torch.ones(1, 4, 16, 16)
+    heard = [
+        base.unet(noisy, 500, base.embed([caption]).states_BTD).sample
+        for caption in ("a red circle", "a blue star")
+    ]
+    assert not torch.equal(*heard)
 
 
 def test_at_the_noisiest_time_nothing_is_left_of_the_picture() -> None:

@@ -317,6 +317,15 @@ def _load_in_single_precision(config: Path) -> None:
     write_json(config, {**written, "dtype": "float32"})
 
 
+def draw_times(config: GrowDiffusionConfig, step: int, generator: torch.Generator) -> Tensor:
+    """The times [B] of one step, from 0 to 999: some drawn evenly, some late."""
+    even_B = torch.randint(1000, (config.batch,), generator=generator)
+    share = config.late_share / (1 if step < config.late_until else 2)
+    is_late_B = torch.rand(config.batch, generator=generator) < share
+    late_B = torch.randint(700, 1000, (config.batch,), generator=generator)
+    return torch.where(is_late_B, late_B, even_B)
+
+
 def _loss_of(
     model: Denoiser,
     scheduler: DDIMScheduler,
@@ -333,11 +342,7 @@ def _loss_of(
     silent_B = torch.rand(count, generator=generator) < config.no_prompt
     tokens_BT = torch.where(silent_B[:, None], empty_T, tokens_BT)
     noise_BCHW = torch.randn(latents_BCHW.shape, generator=generator)
-    time_B = torch.randint(1000, (count,), generator=generator)
-    share = config.late_share / (1 if step < config.late_until else 2)
-    is_late_B = torch.rand(count, generator=generator) < share
-    late_B = torch.randint(700, 1000, (count,), generator=generator)
-    time_B = torch.where(is_late_B, late_B, time_B)
+    time_B = draw_times(config, step, generator)
     times = cast("torch.IntTensor", time_B)
     noisy_BCHW = scheduler.add_noise(latents_BCHW, noise_BCHW, times)
     velocity_BCHW = scheduler.get_velocity(latents_BCHW, noise_BCHW, times)
