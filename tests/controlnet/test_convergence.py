@@ -183,6 +183,20 @@ def test_fewer_checks_than_must_be_level_are_not_level() -> None:
     assert watch(checks_of(500), patient)[-1].verdict == "learning"
 
 
+def test_what_is_being_lost_is_not_level() -> None:
+    rising = checks_of(500, steps=700)
+    assert watch(rising)[-1].verdict == "learning"
+    falling = [
+        replace(
+            rising[-1],
+            step=700 + 100 * lost,
+            fidelity=tuple(np.array(rising[-1].fidelity) - 0.3 * lost),
+        )
+        for lost in (1, 2)
+    ]
+    assert watch(rising + falling)[-1].verdict == "learning"
+
+
 def test_what_is_learnt_and_lost_again_has_not_converged() -> None:
     rising = checks_of(500, steps=1000)
     assert watch(rising)[-1].verdict == "converged"

@@ -100,6 +100,7 @@ class Convergence:
 
 _LISTS = ("fidelity", "true", "shuffled", "none")
 _LAST = 3  # checks that tell where a curve stands now
+_FALL = 0.05  # of the rise, from check to check: what is still level
 _SEED = 0  # of the resamples: the same checks, the same verdict
 
 
@@ -173,14 +174,15 @@ def rise_of(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
 
 
 def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> bool:
-    """Whether the last checks no longer rise by more than is put up with."""
+    """Whether the last checks neither rise by more than is put up with, nor fall."""
     count = settings.level_checks
     if len(seen) <= count:
         return False
     value_N = _fidelity(seen).mean(axis=0)
     slope = np.polyfit(np.arange(count), value_N[-count:], 1)[0]
     risen = value_N[-count:].mean() - rise.low
-    return bool(seen[-count].step > rise.middle and slope <= settings.level * risen)
+    stands = -_FALL * risen <= slope <= settings.level * risen
+    return bool(seen[-count].step > rise.middle and stands)
 
 
 def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
