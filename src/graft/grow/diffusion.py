@@ -67,7 +67,7 @@ class GrowDiffusionConfig:
     text_layers: int = 2
     pictures: int = 32_768  # drawn once and kept as latents
     pictures_per_file: int = 4096
-    steps: int = 15_500
+    steps: int = 14_500
     falling: float = 0.3  # the last share of the steps, in which the rate falls to nothing
     warm_up: int = 150
     batch: int = 24
@@ -186,7 +186,10 @@ def grow_denoiser(
     average, scheduler = Average(model, config.average_decay), new_scheduler()
     both = nn.ModuleDict({"model": model, "average": average})
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     checkpoints = folder / "denoiser"
     done = list_checkpoints(checkpoints)
