@@ -2,11 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from PIL import Image
 
 from graft.world.gallery import write_gallery
+from processes import finish, kill_when, start
 from small_bases import make_pipeline
 
 RECIPE = """
@@ -58,33 +56,8 @@ def command(out: str) -> list[str]:
     ]
 
 
-def start(folder: Path, out: str) -> subprocess.Popen[str]:
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    return subprocess.Popen(
-        command(out),
-        cwd=folder,
-        env=one_thread,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    return said
-
-
-def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
-    """Kill without warning as soon as something is reached."""
-    try:
-        while process.poll() is None and not reached():
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, said
+def run(folder: Path, out: str) -> subprocess.Popen[str]:
+    return start(command(out), folder)
 
 
 def lasting(folder: Path) -> dict[str, bytes]:
@@ -105,7 +78,7 @@ def report(folder: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def taught(folder: Path) -> Path:
-    said = finish(start(folder, "one"))
+    said = finish(run(folder, "one"))
     assert "fidelity" in said
     return folder / "one"
 
@@ -122,10 +95,10 @@ def test_killed_in_annotate_and_in_train_it_ends_in_the_same_bytes(
 ) -> None:
     out = folder / "killed"
     shards, checkpoint = out / "annotate" / "shards", out / "train" / "checkpoint-4"
-    kill_when(start(folder, "killed"), lambda: any(shards.glob("shard-*.parquet")))
-    kill_when(start(folder, "killed"), checkpoint.is_dir)
+    kill_when(run(folder, "killed"), lambda: any(shards.glob("shard-*.parquet")))
+    kill_when(run(folder, "killed"), checkpoint.is_dir)
     assert not (out / "train" / "control").exists()
-    finish(start(folder, "killed"))
+    finish(run(folder, "killed"))
     assert_same(taught, out)
 
 

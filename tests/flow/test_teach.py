@@ -1,12 +1,7 @@
 """`graft toolformer teach` with the embedded seedling: whole, again, and killed on its way."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from graft.toolformer.call import parse, strip
 from graft.world.shipped import FOLDER
+from processes import finish, kill_when, start
 
 RECIPE = """
 shard_texts = 6
@@ -43,31 +39,6 @@ def command(folder: Path, out: Path) -> list[str]:
         *("--config", str(folder / "recipe.toml"), "--out", str(out)),
         *("--set", f"evaluate.tasks={json.dumps([str(task) for task in tasks])}"),
     ]
-
-
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    return subprocess.Popen(
-        arguments, env=one_thread, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    return said
-
-
-def kill_when(arguments: list[str], reached: Callable[[], bool]) -> None:
-    """Start, and kill without warning as soon as something is reached."""
-    process = start(arguments)
-    try:
-        while process.poll() is None and not reached():
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, said
 
 
 def lasting(folder: Path) -> dict[str, bytes]:
@@ -120,9 +91,9 @@ def test_killed_in_annotate_and_in_train_it_ends_in_the_same_bytes(
     out = folder / "killed"
     arguments = command(folder, out)
     shards, log = out / "annotate" / "shards", out / "train" / "toolformer" / "log.jsonl"
-    kill_when(arguments, lambda: any(shards.glob("shard-*.parquet")))
+    kill_when(start(arguments), lambda: any(shards.glob("shard-*.parquet")))
     assert not (shards / "manifest.json").exists()
-    kill_when(arguments, lambda: log.exists() and log.read_text().count("\n") >= 2)
+    kill_when(start(arguments), lambda: log.exists() and log.read_text().count("\n") >= 2)
     assert not (out / "train" / "control" / "model").exists()
     finish(start(arguments))
     assert_same(taught[0], out)
