@@ -5,7 +5,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from graft.grow.language import GrowConfig, grow, grow_language, new_model, new_tokenizer
+from graft.config import load
+from graft.errors import ConfigError
+from graft.grow.language import (
+    SIZES,
+    GrowConfig,
+    grow,
+    grow_language,
+    new_model,
+    new_tokenizer,
+    shape_of,
+)
 from graft.models.huggingface import load_model
 from graft.train.loop import Step
 
@@ -99,3 +109,22 @@ def test_progress_tells_steps_and_loss(tiny: GrowConfig, tmp_path: Path) -> None
     first = next(grow_language(replace(tiny, steps=1, again_steps=0), tmp_path))
     assert (first.done, first.total) == (1, 1)
     assert first.note.startswith("loss ")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_named_after_its_parameters(size: str, tokenizer) -> None:
+    config = load(GrowConfig, None, [*shape_of(size), "vocabulary=2048"])
+    told = float(size[:-1]) * {"k": 1e3, "m": 1e6}[size[-1]]
+    model = new_model(config, tokenizer)
+    pieces = config.vocabulary - 1 - len(tokenizer)  # those that the small tokenizer lacks
+    parameters = sum(p.numel() for p in model.parameters()) + pieces * config.width
+    assert parameters == pytest.approx(told, rel=0.05)
+
+
+def test_the_shipped_seedling_has_a_size_of_the_family() -> None:
+    assert load(GrowConfig, None, shape_of("1.6m")) == GrowConfig()
+
+
+def test_an_unknown_size_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="unknown size '7b'; there are: 90k, 180k"):
+        shape_of("7b")

@@ -19,6 +19,9 @@ def grow(
     out: Annotated[
         Path | None, typer.Option(help="folder for checkpoints and the model")
     ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="language: 90k, 180k, 400k, 800k, 1.6m or 4.5m")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="a recipe in TOML")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="setting=value, as steps=200")
@@ -26,7 +29,9 @@ def grow(
 ) -> None:
     """Grow a seedling from what the package makes itself; goes on where it was stopped.
 
-    Example: graft seedling grow diffusion --out runs/seedling-diffusion
+    The shipped language seedling has size 1.6m; the others are for studies of scale.
+
+    Example: graft seedling grow language --size 180k --out runs/family/180k
     """
     from graft.cli.progress import show
     from graft.config import load
@@ -35,10 +40,13 @@ def grow(
     folder = out or Path("runs") / f"seedling-{kind}"
     match kind:
         case "language":
-            from graft.grow.language import GrowConfig, grow_language
+            from graft.grow.language import GrowConfig, grow_language, shape_of
 
-            show(grow_language(load(GrowConfig, config, settings or []), folder))
+            given = [*(shape_of(size) if size else []), *(settings or [])]
+            show(grow_language(load(GrowConfig, config, given), folder))
         case "diffusion":
+            if size:
+                raise ConfigError("--size is for language; a diffusion seedling has one size")
             from graft.grow.diffusion import GrowDiffusionConfig, grow_diffusion
 
             show(grow_diffusion(load(GrowDiffusionConfig, config, settings or []), folder))

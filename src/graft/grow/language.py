@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from graft.errors import ConfigError
 from graft.grow.batches import Batch, draw_batch
 from graft.grow.lessons import LessonConfig, draw_lesson, exercise
 from graft.grow.tokenizer import train_tokenizer
@@ -60,10 +61,32 @@ class GrowConfig:
     seed: int = 7
 
 
+SIZES: dict[str, dict[str, int]] = {
+    "90k": {"width": 32, "layers": 2, "heads": 2, "inner": 88},
+    "180k": {"width": 48, "layers": 3, "heads": 3, "inner": 120},
+    "400k": {"width": 80, "layers": 3, "heads": 5, "inner": 216},
+    "800k": {"width": 112, "layers": 4, "heads": 7, "inner": 304},
+    "1.6m": {"width": 160, "layers": 4, "heads": 5, "inner": 432},
+    "4.5m": {"width": 256, "layers": 5, "heads": 8, "inner": 688},
+}
+"""The family by its numbers of parameters; all else of the recipe is the same for every size."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Loss:
     total: Tensor
     count: int
+
+
+def shape_of(size: str) -> list[str]:
+    """The settings of one size of the family, as overrides.
+
+    Raises:
+        ConfigError: there is no such size.
+    """
+    if size not in SIZES:
+        raise ConfigError(f"unknown size '{size}'; there are: {', '.join(SIZES)}")
+    return [f"{name}={value}" for name, value in SIZES[size].items()]
 
 
 def prompts() -> dict[str, str]:
