@@ -9,23 +9,17 @@ Legend: B rows, T tokens, N positions, V vocabulary, C columns of the cache.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from graft.errors import ModelError
 from graft.models.decoding import SlotDecoder
+from graft.models.folder import read_model
 from graft.models.language import Ids, Passage
-from graft.models.quiet import no_progress_bars
 from graft.models.reading import SlotReading
 from graft.models.seedlings import SEEDLINGS
 from graft.models.slots import Slots, chosen_logprob, pad
@@ -188,23 +182,11 @@ def load_model(
 
     Raises ModelError that names what is missing and the remedy.
     """
-    place = SEEDLINGS.get(name, name)
-    if isinstance(place, Path) or Path(place).exists():
-        _require_whole(Path(place))
-    precision = dtype if dtype != "auto" else _dtype(device)
-    try:
-        with no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(place)
-            model = AutoModelForCausalLM.from_pretrained(
-                place, use_safetensors=True, dtype=precision
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"cannot load the model {name!r}: {str(error).splitlines()[0]} Give a folder made "
-            "by save_pretrained, a hub id (with network, or in the local cache), or 'seedling'."
-        ) from error
-    _move(model, device or best_device())
-    return HuggingFaceModel(model, tokenizer, name=name)
+    network, tokenizer = read_model(
+        SEEDLINGS.get(name, name), dtype if dtype != "auto" else _dtype(device)
+    )
+    _move(network, device or best_device())
+    return HuggingFaceModel(network, tokenizer, name=name)
 
 
 def best_device() -> str:
@@ -220,16 +202,6 @@ def _dtype(device: str | None) -> str:
 
 def _move(module: nn.Module, device: str) -> None:
     module.to(device)
-
-
-def _require_whole(folder: Path) -> None:
-    remedy = "save it with model.save_pretrained(folder) and tokenizer.save_pretrained(folder)"
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a model folder: it has no config.json; {remedy}")
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} has no weights in safetensors; {remedy}")
-    if not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
-        raise ModelError(f"{folder} has no tokenizer; {remedy}")
 
 
 def _halves(model: PreTrainedModel) -> tuple[nn.Module, nn.Module]:

@@ -28,8 +28,15 @@ class Words:
         self.tokens_with = lru_cache(maxsize=16)(self._tokens_with)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a whole text, without special ones."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+        """The tokens of a whole text, without special ones.
+
+        A text that spells one, as `<|end|>`, says so letter by letter and ends nothing.
+        """
+        return list(
+            self.tokenizer.encode(
+                text, add_special_tokens=False, split_special_tokens=True, verbose=False
+            )
+        )
 
     def decode(self, tokens: Ids) -> str:
         """The text of tokens, nothing cleaned up."""
@@ -47,7 +54,11 @@ class Words:
     def _token_ends(self, text: str) -> list[int]:
         if self.tokenizer.is_fast:
             spans = self.tokenizer(
-                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+                text,
+                add_special_tokens=False,
+                split_special_tokens=True,
+                return_offsets_mapping=True,
+                verbose=False,
             )["offset_mapping"]
             return [end for _, end in spans]
         tokens = self.encode(text)
