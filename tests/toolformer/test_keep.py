@@ -154,7 +154,7 @@ class Telling(HuggingFaceModel):
         ]
 
 
-def test_a_text_without_call_and_a_call_without_result_are_read_once(untaught) -> None:
+def test_a_text_is_read_once_behind_each_call_wherever_it_is_proposed(untaught) -> None:
     tokens = untaught.encode(SUM.text)
     before = untaught.tokens_processed
     other = replace(RIGHT, result="86")
@@ -168,7 +168,7 @@ def test_a_text_without_call_and_a_call_without_result_are_read_once(untaught) -
 
     prefixes = ["[Calculator(47 + 38) -> 85]\n", "[Calculator(47 + 38) -> 86]\n"]
     prefixes.append("[Calculator(47 + 38) ->]\n")
-    expected = cost("", places[1]) + sum(cost(p, i) for p in prefixes for i in places)
+    expected = sum(cost(prefix, places[1]) for prefix in ["", *prefixes])
     assert untaught.tokens_processed - before == expected
 
 

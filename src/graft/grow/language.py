@@ -69,7 +69,7 @@ SIZES: dict[str, dict[str, int]] = {
     "1.6m": {"width": 160, "layers": 4, "heads": 5, "inner": 432},
     "4.5m": {"width": 256, "layers": 5, "heads": 8, "inner": 688},
 }
-"""The family by its numbers of parameters; all else of the recipe is the same for every size."""
+"""The family by its numbers of parameters; all else of the recipe is one for every size."""
 
 
 @dataclass(frozen=True, slots=True)

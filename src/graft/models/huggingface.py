@@ -101,6 +101,10 @@ class HuggingFaceModel:
             results.update(zip(chosen, scores, strict=True))
         return [results[k] for k in range(len(passages))]
 
+    def forget_prompts(self) -> None:
+        """Give back the memory of the prompts that were encoded."""
+        self._prompts.clear()
+
     def decoder(self, rows: int) -> SlotDecoder:
         """An empty decoder of so many rows."""
         return SlotDecoder(self, rows)

@@ -16,6 +16,9 @@ from graft.models.language import LanguageModel, Passage
 from graft.toolformer.call import Call, render
 from graft.toolformer.dataset import Annotated, Candidate, Losses, Merged, Scored, splice
 
+_Behind = tuple[int, str]
+"""A text by its number, and what stands in front of it."""
+
 REACH = 5
 """Tokens over which the weights fall to zero (Section 4.1: w~_t = max(0, 1 - 0.2 t))."""
 
@@ -30,6 +33,11 @@ class KeepConfig:
     empty_keeps_arrow: bool = True  # e(c, empty) as `[C(x) ->]`, not `[C(x)]`; open as well
     cap: int = 25_000  # examples per tool
     calls_per_text: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be kept with."""
+        if min(self.cap, self.calls_per_text) < 1:
+            raise ValueError("'cap' and 'calls_per_text' begin at 1")
 
     def of(self, tool: str) -> float:
         """The threshold of one tool, in nats."""
@@ -56,45 +64,45 @@ def score(
 ) -> Iterator[Scored]:
     """Each text, in order, its candidates with their losses.
 
-    One pass over a text without calls serves all its candidates; each distinct call is scored
-    once with its result and once without. A call after the last token has nothing to help and
-    is left out, and so is one that does not fit the context together with its text.
+    One pass over a text without calls serves all its candidates, and so does one behind each
+    distinct call, with its result and without, wherever in the text that call is proposed. A
+    call after the last token has nothing to help and is left out, and so is one that does not
+    fit the context together with its text.
     """
     rows = list(annotated)
     texts = [model.encode(row.text.text) for row in rows]
-    passages: dict[tuple[int, int, str], Passage] = {}
+    asked: dict[_Behind, set[int]] = defaultdict(set)
+    fitting: list[list[Candidate]] = []
     for k, (row, tokens) in enumerate(zip(rows, texts, strict=True)):
-        here = [c for c in row.candidates if _fits(model, c, tokens, settings)]
-        if here:
-            wanted = sorted({i for c in here for i in _window(c.position, len(tokens))})
-            passages[k, -1, ""] = Passage(tokens[: wanted[-1] + 1], wanted)
-        for candidate in here:
-            for prefix in _prefixes(candidate.call, settings):
-                key = (k, candidate.position, prefix)
-                passages[key] = _behind(model, prefix, tokens, candidate.position)
-    logprobs = dict(zip(passages, model.score(list(passages.values())), strict=True))
-    for k, row in enumerate(rows):
-        yield Scored(row.text, tuple(_scored(k, row, passages, logprobs, settings)))
+        fitting.append([c for c in row.candidates if _fits(model, c, tokens, settings)])
+        for candidate in fitting[-1]:
+            for prefix in ("", *_prefixes(candidate.call, settings)):
+                asked[k, prefix].update(_window(candidate.position, len(tokens)))
+    passages = [_passage(model, prefix, texts[k], at) for (k, prefix), at in asked.items()]
+    logprobs = {
+        behind: dict(zip(sorted(at), logprob_T.tolist(), strict=True))
+        for (behind, at), logprob_T in zip(asked.items(), model.score(passages), strict=True)
+    }
+    for k, (row, candidates) in enumerate(zip(rows, fitting, strict=True)):
+        length = len(texts[k])
+        scored = [(c, _losses(k, c, length, logprobs, settings)) for c in candidates]
+        yield Scored(row.text, tuple(scored))
 
 
-def _scored(
+def _losses(
     k: int,
-    row: Annotated,
-    passages: Mapping[tuple[int, int, str], Passage],
-    logprobs: Mapping[tuple[int, int, str], np.ndarray],
+    candidate: Candidate,
+    length: int,
+    logprobs: Mapping[_Behind, Mapping[int, float]],
     settings: KeepConfig,
-) -> Iterator[tuple[Candidate, Losses]]:
-    for candidate in row.candidates:
-        answered, empty = _prefixes(candidate.call, settings)
-        if (k, candidate.position, answered) not in passages:
-            continue
-        plain = passages[k, -1, ""]
-        at = list(plain.wanted).index(candidate.position)
-        with_result = weighted_loss(logprobs[k, candidate.position, answered])
-        without_result = weighted_loss(logprobs[k, candidate.position, empty])
-        length = len(logprobs[k, candidate.position, answered])
-        without_call = weighted_loss(logprobs[k, -1, ""][at : at + length])
-        yield candidate, Losses(with_result, without_result, without_call)
+) -> Losses:
+    window = _window(candidate.position, length)
+    answered, empty = _prefixes(candidate.call, settings)
+    behind = (logprobs[k, prefix] for prefix in (answered, empty, ""))
+    with_result, without_result, without_call = (
+        weighted_loss(np.array([at[i] for i in window])) for at in behind
+    )
+    return Losses(with_result, without_result, without_call)
 
 
 def _window(position: int, length: int) -> range:
@@ -107,10 +115,12 @@ def _prefixes(call: Call, settings: KeepConfig) -> tuple[str, str]:
     return render(call) + settings.separator, render(empty) + settings.separator
 
 
-def _behind(model: LanguageModel, prefix: str, tokens: Sequence[int], position: int) -> Passage:
-    head, window = model.encode(prefix), _window(position, len(tokens))
-    wanted = [len(head) + i for i in window]
-    return Passage([*head, *tokens[: window.stop]], wanted)
+def _passage(
+    model: LanguageModel, prefix: str, tokens: Sequence[int], positions: Iterable[int]
+) -> Passage:
+    """A text behind a prefix, read no further than it is asked about."""
+    head, at = model.encode(prefix) if prefix else [], sorted(positions)
+    return Passage([*head, *tokens[: at[-1] + 1]], [len(head) + i for i in at])
 
 
 def _fits(
