@@ -1,10 +1,21 @@
+import errno
 import json
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from graft.errors import StoreError
-from graft.store.whole import PARTIAL, read_json, remove_partial, whole_file, write_json
+from graft.store.whole import (
+    PARTIAL,
+    append_line,
+    read_json,
+    reading,
+    remove_partial,
+    whole_file,
+    write_json,
+    writing,
+)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -53,3 +64,49 @@ def test_a_place_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"report\.json: cannot be written"):
         write_json(tmp_path / "file" / "report.json", {})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_told_with_the_remedy_whoever_meets_it(
+    tmp_path: Path, refusal: Exception
+) -> None:
+    path = tmp_path / "model.safetensors"
+    told = f"{path}: cannot be written: the disk is full; free"
+    with pytest.raises(StoreError, match=told), writing(path):
+        raise refusal
+
+
+def test_what_safetensors_refuses_otherwise_is_told_in_its_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreError, match="cannot be written: invalid header"),
+        writing(tmp_path),
+    ):
+        raise SafetensorError("invalid header")
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    told = f"{tmp_path}: cannot be read: Permission denied"
+    with pytest.raises(StoreError, match=told), reading(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_diary_goes_on_behind_a_line_that_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_line(path, {"step": 1})
+    with path.open("a") as file:
+        file.write('{"step"')
+    append_line(path, {"step": 3})
+    append_line(path, {"step": 4})
+    assert path.read_text() == '{"step": 1}\n{"step"\n{"step": 3}\n{"step": 4}\n'
+
+
+def test_half_a_folder_is_not_taken_for_half_a_file(tmp_path: Path) -> None:
+    (tmp_path / f".checkpoint-3.1234{PARTIAL}").mkdir()
+    remove_partial(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1

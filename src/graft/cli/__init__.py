@@ -1,5 +1,6 @@
 """The command line: input and output around the stages, and no logic of its own."""
 
+import errno
 import os
 import sys
 
@@ -21,4 +22,13 @@ def main() -> None:
         app(standalone_mode=True)
     except GraftError as error:
         print(f"graft: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        place = error.filename or "what is printed"
+        print(
+            f"graft: {place}: the disk is full; free some space and run the same command again",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from None

@@ -8,21 +8,27 @@ import contextlib
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from safetensors import SafetensorError
 
 from graft.errors import StoreError
 
 PARTIAL = ".partial"
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EFBIG: "larger than a file may be here (ulimit -f); raise it and run the same command"
+    " again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EACCES: "no permission to write here; choose another folder or change its owner",
     errno.EPERM: "no permission to write here; choose another folder or change its owner",
     errno.EROFS: "the disk is read-only; choose another folder",
 }
+_NUMBER = re.compile(r"\(os error ([0-9]+)\)")
 
 
 @contextlib.contextmanager
@@ -58,9 +64,25 @@ def writing(path: Path) -> Generator[None]:
     """Turns the system's refusal to write `path` into a `StoreError` with the remedy."""
     try:
         yield
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    """Why, and what to do; safetensors tells the system's number in its text only."""
+    if isinstance(error, OSError):
+        return _REASONS.get(error.errno or 0, error.strerror or str(error))
+    found = _NUMBER.search(str(error))
+    return _REASONS.get(int(found[1]) if found else 0, str(error))
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Turns the system's refusal to read `path` into a `StoreError` that names it."""
+    try:
+        yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise StoreError(f"{path}: cannot be written: {reason}") from error
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,11 +97,22 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def append_line(path: Path, value: object) -> None:
+    """Append `value` to a diary as a line of JSON, behind a line that was cut on a new one."""
+    written = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    with writing(path), path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            written = b"\n" * (file.read(1) != b"\n") + written
+        file.write(written)
+
+
 def remove_partial(folder: Path) -> None:
-    """Clear away what killed writers left in `folder`; call it only while nobody writes."""
+    """Clear away the files that killed writers left in `folder`, while nobody writes there."""
     for stale in folder.glob(f".*{PARTIAL}"):
-        with writing(stale):
-            stale.unlink(missing_ok=True)
+        if not stale.is_dir():  # those are `remove_partial_folders`' to clear
+            with writing(stale):
+                stale.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -49,9 +48,11 @@ def save_checkpoint(
     note: Mapping[str, object] | None = None,
 ) -> None:
     """Write `root/checkpoint-STEP`, whole or not at all; `note` is anything JSON can hold."""
-    with whole_folder(root / f"checkpoint-{step}") as folder:
-        _save(folder / _MODEL, _learnt(model))
-        _save(folder / _OPTIMIZER, _optimizer_state(optimizer))
+    path = root / f"checkpoint-{step}"
+    with whole_folder(path) as folder:
+        with writing(path):
+            _save(folder / _MODEL, _learnt(model))
+            _save(folder / _OPTIMIZER, _optimizer_state(optimizer))
         digests = {name: _digest(folder / name) for name in (_MODEL, _OPTIMIZER)}
         state = {"step": step, "value": value, "note": dict(note or {}), "files": digests}
         write_json(folder / _STATE, state)
@@ -154,11 +155,7 @@ def _require_same(
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    try:
-        with writing(path):
-            save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path)
-    except SafetensorError as error:
-        raise StoreError(f"{path}: cannot be written: {error}") from error
+    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path)
 
 
 def _load(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
