@@ -2,6 +2,8 @@ import datetime
 import gzip
 import json
 import sys
+import time
+import tracemalloc
 import types
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from graft.models.language import LanguageModel
 from graft.store.shards import read_shard
 from graft.toolformer.corpus import CorpusReader, read_corpus, split_passages, write_corpus
 from graft.toolformer.dataset import Text
+from processes import without_privileges
 
 JANUARY_30 = datetime.date(2023, 1, 30)
 
@@ -198,6 +201,88 @@ def test_parquet_without_the_column_text_is_refused_by_its_columns(tmp_path: Pat
     pq.write_table(pa.table({"content": ["one"]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="no column 'text' among content"):
         list(read_corpus(tmp_path))
+
+
+def test_rows_of_parquet_that_are_not_utf_8_are_counted_and_the_others_read(
+    tmp_path: Path,
+) -> None:
+    offsets = pa.array([0, 4, 8, 13], pa.int32()).buffers()[1]
+    rows = [None, offsets, pa.py_buffer(b"goodcaf\xe9again")]
+    pq.write_table(
+        pa.table({"text": pa.Array.from_buffers(pa.string(), 3, rows)}), tmp_path / "a.parquet"
+    )
+    reader = CorpusReader(tmp_path)
+    assert [text.text for text in reader] == ["good", "again"]
+    assert reader.told() == "1 not UTF-8 (first: a.parquet:2)"
+
+
+def test_a_corpus_of_several_encodings_is_counted_line_by_line(tmp_path: Path) -> None:
+    good = b'{"text": "good"}\n'
+    latin, wide = '{"text": "café"}\n'.encode("latin-1"), '{"text": "x"}\n'.encode("utf-16-le")
+    (tmp_path / "a.jsonl").write_bytes(
+        good + latin + good + wide.replace(b"\n\0", b"\n") + good
+    )
+    reader = CorpusReader(tmp_path / "a.jsonl")
+    assert len(list(reader)) == 3
+    assert reader.first_skipped == {"not UTF-8": "a.jsonl:2", "not JSON": "a.jsonl:4"}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.parquet"])
+def test_a_record_of_ten_megabytes_is_counted_in_little_time_and_memory(
+    tmp_path: Path, name: str
+) -> None:
+    text = "There were 47 apples and 38 plums. " * (10 * 2**20 // 35)
+    match name.partition(".")[2]:
+        case "jsonl":
+            lines(tmp_path / name, {"text": text}, {"text": "short"})
+        case "parquet":
+            pq.write_table(pa.table({"text": [text, "short"]}), tmp_path / name)
+        case _:
+            (tmp_path / name).write_text(text)
+            (tmp_path / "b.txt").write_text("short")
+    reader, started = CorpusReader(tmp_path), time.thread_time()
+    tracemalloc.start()
+    assert [one.text for one in reader] == ["short"]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reader.told() == f"1 too long (first: {name}{':1' * (name != 'a.txt')})"
+    assert most < 3 * 10 * 2**20
+    assert time.thread_time() - started < 5
+
+
+def test_a_long_text_below_that_is_split_in_time_linear_in_its_length() -> None:
+    text = Text("a", "There were 47 apples and 38 plums. " * (2**20 // 35))
+    started = time.thread_time()
+    assert "".join(one.text for one in split_passages(text, Tokenizer(), 200)) == text.text
+    assert time.thread_time() - started < 10
+
+
+def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["one"] * 1000}), path)
+    content = bytearray(path.read_bytes())
+    content[60] ^= 255
+    content[len(content) // 3] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.parquet: damaged") as told:
+        list(read_corpus(path))
+    assert "\n" not in str(told.value)
+
+
+def test_what_may_not_be_read_is_an_error_and_never_left_out(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", {"text": "one"})
+    lines(tmp_path / "shut" / "b.jsonl", {"text": "two"})
+    with without_privileges():
+        for shut in (tmp_path / "shut", tmp_path / "a.jsonl"):
+            mode = shut.stat().st_mode
+            shut.chmod(0)
+            with pytest.raises(DataError, match=f"not readable .*Permission denied: '{shut}"):
+                list(read_corpus(tmp_path))
+            shut.chmod(mode)
+        (tmp_path / "shut").chmod(0)
+        with pytest.raises(DataError, match="Permission denied"):
+            read_corpus(tmp_path / "shut" / "b.jsonl")
+        (tmp_path / "shut").chmod(0o755)
 
 
 def test_a_dataset_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:

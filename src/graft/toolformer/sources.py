@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import importlib
 import json
+import os
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +55,9 @@ def corpus_files(source: Path) -> list[Path]:
         DataError: there is none.
     """
     kinds = ", ".join(SUFFIXES)
-    if not source.exists():
+    with _damage_told(source):
+        there = source.exists()
+    if not there:
         hint = f"; for a dataset of the hub write {HUB}OWNER/NAME"
         raise DataError(f"{source}: no such file or folder{hint}")
     if source.is_file():
@@ -63,12 +66,23 @@ def corpus_files(source: Path) -> list[Path]:
         return [source]
     files = [
         path
-        for path in source.rglob("*")
+        for path in _below(source)
         if path.name.lower().endswith(SUFFIXES) and path.is_file() and path.name[0] != "."
     ]
     if not files:
         raise DataError(f"{source}: holds no {kinds}")
     return sorted(files, key=lambda path: path.relative_to(source).as_posix())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every path in a folder and its folders; one that may not be looked into is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    with _damage_told(folder):
+        for parent, _, names in os.walk(folder, onerror=refuse):
+            yield from (Path(parent, name) for name in names)
 
 
 def _in_files(source: Path, files: list[Path], longest_bytes: int) -> Iterator[Found]:
@@ -90,8 +104,9 @@ def _damage_told(path: Path) -> Generator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        said = " ".join(str(error).split())
         raise DataError(
-            f"{path}: damaged, cut short or not readable ({error}); fetch the file again, or"
+            f"{path}: damaged, cut short or not readable ({said}); fetch the file again, or"
             " move it out of the corpus"
         ) from error
 
@@ -157,9 +172,27 @@ def _parquet_rows(path: Path, place: str) -> Iterator[Found]:
         columns = [name for name in _COLUMNS if name in names]
         number = 0
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            for row in _without_nanoseconds(batch).to_pylist():
+            for row in _rows(_without_nanoseconds(batch)):
                 number += 1
-                yield Found(f"{place}:{number}", row)
+                reason = "" if row is not None else "not UTF-8"
+                yield Found(f"{place}:{number}", row or {}, reason)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, object] | None]:
+    """The rows one by one, None for one that is not UTF-8: Parquet does not look at that."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            yield _row(batch, index)
+
+
+def _row(batch: pa.RecordBatch, index: int) -> dict[str, object] | None:
+    try:
+        [row] = batch.slice(index, 1).to_pylist()
+    except UnicodeDecodeError:
+        return None
+    return row
 
 
 def _without_nanoseconds(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from graft.errors import DataError
+from graft.errors import DataError, StoreError
+from graft.store.whole import PARTIAL, writing
 from graft.toolformer.tools.passages import Passage, fingerprint_of, read_passages
 
 MAX_QUERY_CHARACTERS = 1000
@@ -50,18 +51,28 @@ def build_index(source: Path, index: Path) -> Path:
 
     Raises:
         DataError: the source is missing, empty, or holds what cannot be read.
+        StoreError: the index cannot be written.
     """
     fingerprint = fingerprint_of(source)
     known = _read_meta(index)
     if known is not None and known.fingerprint == fingerprint:
         return index
-    index.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{index.name}.", dir=index.parent)
+    with writing(index):
+        index.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{index.name}.", suffix=PARTIAL, dir=index.parent
+        )
     os.close(handle)
     unfinished = Path(name)
     try:
         _write(source, fingerprint, unfinished)
-        unfinished.replace(index)
+        with writing(index):
+            unfinished.replace(index)
+    except sqlite3.OperationalError as error:  # a full disk, among others
+        raise StoreError(
+            f"{index}: cannot be written: {error}; free some space and run the same command"
+            " again"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return index

@@ -4,10 +4,11 @@ Reads `.txt` and `.md` (the file's name is the title), `.jsonl` and `.parquet` (
 `title` where there is one), in a stream: memory does not grow with the corpus.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -31,7 +32,9 @@ class Passage:
 
 def source_files(source: Path) -> list[Path]:
     """The readable files of a folder in a fixed order, or the one file that `source` is."""
-    if not source.exists():
+    with _refusal_told(source):
+        there = source.exists()
+    if not there:
         raise DataError(f"{source}: no such file or folder")
     if source.is_file():
         if source.suffix.lower() not in SUFFIXES:
@@ -51,7 +54,7 @@ def fingerprint_of(source: Path) -> str:
     """Changes with any file's name, size or content, and with how passages are cut."""
     digest = hashlib.sha256(f"1 {WORDS_PER_PASSAGE}".encode())
     for path in source_files(source):
-        with path.open("rb") as file:
+        with _refusal_told(path), path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         name = path.relative_to(source if source.is_dir() else source.parent)
         digest.update(f"\n{name} {path.stat().st_size} {content}".encode(errors="replace"))
@@ -72,6 +75,15 @@ def read_passages(source: Path) -> Iterator[Passage]:
                 yield from _of_records(path, "row", _parquet_rows(path))
             case _:
                 yield from cut(path.stem, _text_lines(path))
+
+
+@contextlib.contextmanager
+def _refusal_told(path: Path) -> Generator[None]:
+    """Turns the system's refusal to read `path` into a DataError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def cut(title: str, lines: Iterable[str]) -> Iterator[Passage]:
@@ -137,14 +149,16 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, object]]:
     import pyarrow  # heavy, and needed for this one format only
     import pyarrow.parquet
 
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             columns = [name for name in ("title", "text") if name in file.schema_arrow.names]
-            number = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     yield number, record
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, row {number + 1} or one of the next: not UTF-8") from None
     except (pyarrow.ArrowException, OSError) as broken:
         raise DataError(f"{path}: not a whole Parquet file ({broken})") from None
 
