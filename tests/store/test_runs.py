@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import StoreError
-from graft.store.runs import Run, refuse_another, write_json, write_text
+from graft.store.runs import Run, held, refuse_another, write_json, write_text
 
 RECIPE: dict[str, object] = {"seed": 0, "keep": {"threshold": 0.5, "per_tool": None}}
 
@@ -181,6 +181,17 @@ def test_a_refused_recipe_does_not_keep_the_run_locked(root: Path) -> None:
     with pytest.raises(StoreError, match="other settings"):
         Run.open(root, {})
     Run.open(root, RECIPE).close()
+
+
+def test_a_folder_is_held_by_one_and_cleared_of_what_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / ".report.json.1234.partial").write_text("half")
+    (tmp_path / "report.json").write_text("{}")
+    with held(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "report.json"]
+        with pytest.raises(StoreError, match="another process"), held(tmp_path):
+            pass
+    with held(tmp_path):
+        pass
 
 
 HOLD = """

@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -274,6 +276,32 @@ def test_a_finished_training_is_not_done_again(
     before = contents(undisturbed)
     assert train(model, undisturbed) == []
     assert contents(undisturbed) == before
+
+
+def test_a_finished_training_never_passes_for_another(
+    model: HuggingFaceModel, undisturbed: Path
+) -> None:
+    before = contents(undisturbed)
+    for settings, texts in (
+        (replace(SETTINGS, learning_rate=0.5), TRAINING),
+        (SETTINGS, TRAINING[1:]),
+    ):
+        with pytest.raises(
+            StoreError, match=f"other settings or examples; delete {undisturbed}"
+        ):
+            list(finetune(model, texts, DEVELOPMENT, settings, undisturbed))
+    assert contents(undisturbed) == before
+
+
+def test_who_was_killed_between_the_model_and_clearing_up_leaves_nothing_behind(
+    model: HuggingFaceModel, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "train"))
+    (folder / "checkpoint-8").mkdir()
+    (folder / ".checkpoint-4.1234.partial").mkdir()
+    assert train(model, folder) == []
+    assert contents(folder) == contents(undisturbed)
+    assert sorted(path.name for path in folder.iterdir()) == ["model"]
 
 
 @pytest.mark.slow

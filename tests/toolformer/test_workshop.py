@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import StoreError
-from graft.store.whole import write_json
+from graft.config import load
+from graft.errors import ConfigError, StoreError
+from graft.store.whole import PARTIAL, write_json
 from graft.toolformer.workshop import TeachConfig, Workshop
 
 
@@ -19,3 +20,64 @@ def test_another_run_in_a_begun_folder_is_refused_and_the_recipe_stays(tmp_path:
     assert (tmp_path / "recipe.json").read_bytes() == before
     later = Workshop.resume(tmp_path, ["keep.threshold=0.25"])
     assert later.config.keep.threshold == 0.25
+
+
+def test_a_begun_runs_recipe_is_changed_by_a_stage_that_takes_its_settings_only(
+    tmp_path: Path,
+) -> None:
+    Workshop.begin(tmp_path, TeachConfig(corpus=Path("texts.jsonl")))
+    write_json(tmp_path / "annotate" / "recipe.json", {})
+    with Workshop.resume(tmp_path).open("score", {"separator": "a"}):
+        pass
+    before = (tmp_path / "recipe.json").read_bytes()
+    later = Workshop.resume(tmp_path, ["keep.separator=b"])
+    with pytest.raises(StoreError, match='separator was "a", is "b"'):
+        later.open("score", {"separator": "b"})
+    assert (tmp_path / "recipe.json").read_bytes() == before
+    with later.open("score", {"separator": "a"}):
+        pass
+    assert Workshop.resume(tmp_path).config.keep.separator == "b"
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(StoreError, match=r"holds other files \(thesis\.tex\) and no run"):
+        Workshop.begin(tmp_path, TeachConfig(corpus=Path("texts.jsonl")))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_damaged_recipe_of_a_begun_run_is_named_with_the_remedy(tmp_path: Path) -> None:
+    config = TeachConfig(corpus=Path("texts.jsonl"))
+    Workshop.begin(tmp_path, config)
+    write_json(tmp_path / "annotate" / "recipe.json", {})
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(StoreError, match=r"recipe\.json: is damaged; put back .* --out"):
+        Workshop.begin(tmp_path, config)
+
+
+def test_what_a_killed_process_left_of_a_recipe_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / f".recipe.json.1234{PARTIAL}").write_text("half")
+    Workshop.begin(tmp_path, TeachConfig(corpus=Path("texts.jsonl")))
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            "keep.tools={Calculater=1.0}",
+            r"'keep\.tools\.Calculater' .did you mean 'Calculator'",
+        ),
+        ("annotate.tools={search={}}", r"'annotate\.tools\.search' .did you mean 'Search'"),
+        ("shard_texts=0", "'shard_texts' and 'limit' begin at 1"),
+        ("limit=-1", "'shard_texts' and 'limit' begin at 1"),
+        ("annotate.call_tokens=-1", "annotate: 'call_tokens' and 'batch_tokens' begin at 1"),
+        ("annotate.batch_tokens=0", "annotate: 'call_tokens' and 'batch_tokens' begin at 1"),
+        ("annotate.sampling.positions=-1", "annotate.sampling: 'positions' and 'samples'"),
+        ("annotate.sampling.temperature=nan", "'temperature' above 0"),
+        ("keep.cap=0", "keep: 'cap' and 'calls_per_text' begin at 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_or_is_of_no_tool_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(TeachConfig, None, ["corpus=texts.jsonl", setting])

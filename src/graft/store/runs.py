@@ -8,25 +8,28 @@
 Two equal runs have equal files, but for the diaries `log.jsonl` and `seconds.json`.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from graft.errors import StoreError
 from graft.store.whole import (
     PARTIAL,
+    append_line,
     read_json,
+    reading,
     remove_partial,
     write_json,
     write_text,
     writing,
 )
 
-__all__ = ["DIARIES", "Run", "refuse_another", "write_json", "write_text"]
+__all__ = ["DIARIES", "Run", "held", "refuse_another", "write_json", "write_text"]
 
 DIARIES = ("log.jsonl", "seconds.json")
 """Files that may differ between two equal runs; a manifest leaves them out."""
@@ -46,21 +49,44 @@ def refuse_another(root: Path, asked: Mapping[str, object], names: Sequence[str]
     Raises:
         StoreError: one differs, or the recipe is gone.
     """
-    if not (root / "annotate" / _RECIPE).is_file():
-        return
+    with reading(root):
+        if not (root / "annotate" / _RECIPE).is_file():
+            return
     path = root / _RECIPE
     if not path.is_file():
         raise StoreError(
             f"{path}: is missing, and the run in {root} has begun; put it back, or choose"
             " another --out"
         )
-    begun = read_json(path)
+    try:
+        begun = read_json(path)
+    except StoreError as error:
+        raise StoreError(
+            f"{path}: is damaged; put back what was there, or choose another --out"
+        ) from error
     for name in names:
         if begun.get(name) != asked[name]:
             raise StoreError(
                 f"{root}: was begun with {name} = {begun.get(name)!r}, not {asked[name]!r}; "
                 "choose another --out"
             )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Generator[None]:
+    """One process at a time works in `folder`; what killed writers left there is cleared away.
+
+    Raises:
+        StoreError: another process holds it, or it cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    try:
+        remove_partial(folder)
+        yield
+    finally:
+        os.close(lock)
 
 
 class Run:
@@ -143,10 +169,7 @@ class Run:
 
     def log(self, stage: str, line: Mapping[str, object]) -> None:
         """Append one line to the diary of `stage`."""
-        path = self.folder(stage) / "log.jsonl"
-        written = json.dumps(dict(line), ensure_ascii=False) + "\n"
-        with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(written)
+        append_line(self.folder(stage) / "log.jsonl", dict(line))
 
 
 def _lock(root: Path) -> int:

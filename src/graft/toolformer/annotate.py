@@ -34,6 +34,11 @@ class Sampling:
     samples: int = 5  # m
     temperature: float = 1.0  # not said in the paper
 
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be sampled with."""
+        if min(self.positions, self.samples) < 1 or not self.temperature > 0:
+            raise ValueError("'positions' and 'samples' begin at 1, 'temperature' above 0")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateConfig:
@@ -49,6 +54,11 @@ class AnnotateConfig:
     call_tokens: int = 40  # the longest call, not said in the paper
     batch_tokens: int = 4096
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be annotated with."""
+        if min(self.call_tokens, self.batch_tokens) < 1:
+            raise ValueError("'call_tokens' and 'batch_tokens' begin at 1")
 
     def of(self, tool: Tool) -> Sampling:
         """The sampling of one tool."""
@@ -98,7 +108,8 @@ def fitting_prompt(tool: Tool, model: LanguageModel) -> list[int]:
             return tokens
     raise ModelError(
         f"{model.name}: the instruction of {tool.name} alone is {len(tokens)} tokens, more "
-        f"than half of its context of {model.context}; propose by rules instead"
+        f"than half of its context of {model.context}; propose by rules instead "
+        "(--set annotate.proposer=rules)"
     )
 
 

@@ -1,5 +1,6 @@
 """What a run came to: four systems on the same tasks, in one report."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     tasks = [load_task(path) for path in config.evaluate.tasks]
     control = load_model(str(shop.require_model("control")))
     taught = load_model(str(shop.require_model("toolformer")))
+    shop.settle()
     systems: dict[str, System] = {
         "base": (shop.model, shop.tools),
         "control": (control, shop.tools),
@@ -105,8 +107,11 @@ def summarize(shop: Workshop) -> dict[str, object]:
 
 
 def _log_lines(path: Path) -> list[dict[str, float]]:
-    """The lines of a log, the last one of each shard or step."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The lines of a log, the last one of each shard or step; not one that was cut."""
+    lines: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
     return list({line.get("shard", line.get("index")): line for line in lines}.values())
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -15,9 +16,9 @@ from graft.config import to_table
 from graft.errors import ConfigError
 from graft.scale.local import carry
 from graft.scale.progress import Progress
-from graft.store.runs import write_json, write_text
+from graft.store.runs import held, write_json, write_text
 from graft.store.shards import Row, list_shards, read_shards, write_shard
-from graft.store.whole import read_json
+from graft.store.whole import append_line, read_json, remove_partial
 from graft.toolformer.annotate import annotate, most_text_tokens
 from graft.toolformer.compare import evaluate_run
 from graft.toolformer.corpus import CorpusReader, split_passages, write_corpus
@@ -48,7 +49,8 @@ def gather(shop: Workshop) -> Iterator[Progress]:
     if most < 8:
         raise ConfigError(
             f"the context of {config.model} leaves {most} tokens for a text beside the "
-            "prompts; take a model with a longer context, or propose by rules"
+            "prompts; take a model with a longer context, or propose by rules "
+            "(--set annotate.proposer=rules)"
         )
     settings = {
         "corpus": str(config.corpus),
@@ -56,10 +58,13 @@ def gather(shop: Workshop) -> Iterator[Progress]:
         "shard_texts": config.shard_texts,
         "most_tokens": most,
     }
+    reader = CorpusReader(config.corpus, limit=config.limit)
+    if not (shop.root / "corpus").exists():
+        next(iter(reader), None)  # before a folder is made for a corpus that is not there
     with shop.open("corpus", settings) as opened:
-        if opened.finished("shards") is not None:
+        if (before := opened.finished("shards")) is not None:
+            yield _gathered_before(before)
             return
-        reader = CorpusReader(config.corpus, limit=config.limit)
         passages = (p for text in reader for p in split_passages(text, shop.model, most))
         shards = 0
         for _ in write_corpus(passages, opened.folder("shards"), config.shard_texts):
@@ -68,6 +73,15 @@ def gather(shop: Workshop) -> Iterator[Progress]:
         skipped = {"skipped": dict(reader.skipped), "told": reader.told()}
         opened.finish("shards", {"shards": shards, **skipped})
         yield Progress("corpus", shards, shards, "shards", reader.told())
+
+
+def _gathered_before(summary: Mapping[str, object]) -> Progress:
+    """That nothing is read again, and what was skipped when it was read."""
+    shards, told = cast("int", summary["shards"]), cast("str", summary.get("told") or "")
+    note = "done before" + (
+        f", without {told}; to read anew take another --out" if told else ""
+    )
+    return Progress("corpus", shards, shards, "shards", note)
 
 
 def annotate_corpus(shop: Workshop) -> Iterator[Progress]:
@@ -112,9 +126,11 @@ def keep_calls(shop: Workshop) -> Iterator[Progress]:
     report["settings"] = to_table(shop.config.keep)
     folder = shop.root / "keep"
     merged = list(merge(scored, kept, shop.model))
-    write_shard(folder / "merged.parquet", map(MERGED.to_row, merged), MERGED.schema)
-    write_text(folder / "kept.jsonl", "".join(_lines(merged, kept, shop)))
-    write_json(folder / "report.json", report)
+    with held(folder):
+        shop.settle()
+        write_shard(folder / "merged.parquet", map(MERGED.to_row, merged), MERGED.schema)
+        write_text(folder / "kept.jsonl", "".join(_lines(merged, kept, shop)))
+        write_json(folder / "report.json", report)
     yield Progress("keep", len(kept.calls), len(scored), "texts")
 
 
@@ -123,23 +139,20 @@ def train_model(shop: Workshop, kind: Trained) -> Iterator[Progress]:
     folder, settings = shop.root / "train" / kind, shop.config.train
     examples = divide(read_merged(shop), settings, calls=kind == "toolformer")
     total = count_steps(shop.model, examples.training, settings)
-    steps = finetune(
-        shop.model,
-        examples.training,
-        examples.development,
-        settings,
-        folder,
-        tools=shop.tools.values() if kind == "toolformer" else (),
-    )
-    for step in steps:
-        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(asdict(step)) + "\n")
-        note = f"loss {step.loss:.3f}"
-        if step.perplexity is not None:
-            note += f", development perplexity {step.perplexity:.3f}"
-        yield Progress(f"train {kind}", step.index, total, "steps", note)
-    if kind == "toolformer":
-        _recommend(folder / "model", shop)
+    tools = shop.tools.values() if kind == "toolformer" else ()
+    with held(folder):
+        for step in finetune(
+            shop.model, examples.training, examples.development, settings, folder, tools=tools
+        ):
+            shop.settle()
+            append_line(folder / "log.jsonl", asdict(step))
+            note = f"loss {step.loss:.3f}"
+            if step.perplexity is not None:
+                note += f", development perplexity {step.perplexity:.3f}"
+            yield Progress(f"train {kind}", step.index, total, "steps", note)
+        shop.settle()
+        if kind == "toolformer":
+            _recommend(folder / "model", shop)
 
 
 def teach(shop: Workshop) -> Iterator[Progress]:
@@ -204,6 +217,7 @@ def _lines(merged: Iterable[Merged], kept: Kept, shop: Workshop) -> Iterator[str
 
 def _recommend(model: Path, shop: Workshop) -> None:
     """Tell in a model's card when it is to open a call, and what its search looks through."""
+    remove_partial(model)
     card = read_json(model / "graft.json")
     config = shop.config
     card["run"] = {

@@ -19,7 +19,7 @@ from typing import Literal, cast
 import torch
 
 from graft.config import to_table
-from graft.errors import DataError
+from graft.errors import DataError, StoreError
 from graft.models.finetune import (
     copy_to_train,
     copy_with_lora,
@@ -31,7 +31,7 @@ from graft.models.finetune import (
 from graft.models.huggingface import HuggingFaceModel
 from graft.models.language import Ids
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
-from graft.store.whole import write_json
+from graft.store.whole import write_json, writing
 from graft.toolformer.dataset import Merged
 from graft.toolformer.tools.tool import Tool
 from graft.train.batches import split_batch, stream_batches
@@ -39,7 +39,6 @@ from graft.train.checkpoint import (
     Checkpoint,
     best_of,
     list_begun,
-    list_checkpoints,
     load_checkpoint,
     prune_checkpoints,
     save_checkpoint,
@@ -60,7 +59,7 @@ class TrainConfig:
     evaluate_every: int = 500  # steps, Section 4.1
     epochs: int = 3  # at most; not said
     max_tokens: int = 1024  # per sequence, Section 4.1; longer ones are cut into several
-    batch_tokens: int = 8192  # padded, at once through the network: memory, not a result
+    batch_tokens: int = 8192  # at once through the network: memory, not a result
     weight_decay: float = 0.0  # not said
     clip_norm: float = 1.0  # not said
     method: Literal["full", "lora"] = "full"  # full in the paper
@@ -150,23 +149,25 @@ def finetune(
         StoreError: the folder was begun with something else, or a checkpoint is damaged.
         ModelError: the training diverged.
     """
-    if (folder / "model").exists():
-        return
     if not (examples and development):
         raise DataError("no examples to learn from, or none to choose the best checkpoint on")
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partial_folders(folder)
     texts = [*map(list, examples), "development", *map(list, development)]
     origin = _hash(to_table(settings), model.name, *texts)
+    if (folder / "model").exists():
+        _refuse_another(folder, origin)
+        _clear(folder)
+        return
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_partial_folders(folder)
     trainee = _trainee(model, settings)
     yield from _learn(trainee, examples, development, settings, folder, origin)
     best = best_of(list_begun(folder, origin))
     load_checkpoint(best, trainee.model)
-    with whole_folder(folder / "model") as partial:
+    with whole_folder(folder / "model") as partial, writing(folder / "model"):
         save(trainee, partial, dtype=model.model.dtype)
         write_json(partial / "graft.json", _card(model, settings, best, tools))
-    for checkpoint in list_checkpoints(folder):
-        remove_folder(checkpoint.folder)
+    _clear(folder)
 
 
 def count_steps(model: HuggingFaceModel, examples: Sequence[Ids], settings: TrainConfig) -> int:
@@ -179,6 +180,23 @@ def read_card(folder: Path) -> dict[str, object] | None:
     """What `graft.json` of a model folder says, or None where there is none."""
     path = folder / "graft.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _clear(folder: Path) -> None:
+    """Leave nothing but the model, also where an earlier process was killed while clearing."""
+    for checkpoint in sorted(folder.glob("checkpoint-*")):
+        remove_folder(checkpoint)
+    remove_partial_folders(folder)
+
+
+def _refuse_another(folder: Path, origin: str) -> None:
+    """Raise StoreError where the finished model learnt something else, or otherwise."""
+    card = read_card(folder / "model") or {}
+    if card.get("origin", origin) != origin:
+        raise StoreError(
+            f"{folder / 'model'}: was trained with other settings or examples; delete {folder}"
+            " to train anew, or choose another --out"
+        )
 
 
 def _learn(
@@ -246,9 +264,7 @@ def _batches(
     rows: list[list[int]], start: int, steps: int, settings: TrainConfig
 ) -> Iterator[list[list[list[int]]]]:
     """Per step from `start` to the last, its rows in parts that fit the memory."""
-    drawn = stream_batches(
-        [len(row) for row in rows], rows=settings.batch, seed=settings.seed, start=start
-    )
+    drawn = stream_batches(len(rows), rows=settings.batch, seed=settings.seed, start=start)
     for _, batch in zip(range(start, steps), drawn, strict=False):
         yield _parts(rows, batch, settings)
 
@@ -288,6 +304,7 @@ def _card(
     """What `graft.json` says."""
     return {
         "base": model.name,
+        "origin": best.note["origin"],
         "tools": [
             {"name": tool.name, "quoted": tool.quoted, "version": tool.version}
             for tool in tools

@@ -24,14 +24,14 @@ from graft.errors import StoreError
 from graft.models.huggingface import HuggingFaceModel, load_model
 from graft.store.runs import Run, refuse_another, write_text
 from graft.store.shards import read_shard
-from graft.store.whole import writing
+from graft.store.whole import reading, remove_partial, writing
 from graft.toolformer.annotate import AnnotateConfig
 from graft.toolformer.dataset import Merged
 from graft.toolformer.keep import KeepConfig
 from graft.toolformer.records import MERGED
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import Tool
-from graft.toolformer.tools.toolbox import tools_by_name
+from graft.toolformer.tools.toolbox import require_call_name, tools_by_name
 from graft.toolformer.train import TrainConfig, read_card
 from graft.toolformer.writing import RunConfig
 
@@ -64,6 +64,14 @@ class TeachConfig:
     run: RunConfig = field(default_factory=RunConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run, and settings of tools that do not exist."""
+        if self.shard_texts < 1 or (self.limit is not None and self.limit < 1):
+            raise ValueError("'shard_texts' and 'limit' begin at 1")
+        for section, tools in (("annotate", self.annotate.tools), ("keep", self.keep.tools)):
+            for name in tools:
+                require_call_name(name, f"{section}.tools.{name}")
+
 
 _FIXED = ("corpus", "limit", "shard_texts", "model", "tools", "search", "today", "annotate")
 """Settings of a begun run that may not change."""
@@ -80,19 +88,39 @@ class Workshop:
 
     @classmethod
     def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
-        """A run in `root`, new or begun; its recipe is left there for the later stages."""
+        """A run in `root`, new or begun.
+
+        Its recipe is left there for the later stages; a begun run's is changed only by a
+        stage that takes its settings.
+
+        Raises:
+            StoreError: the folder is of another run, or of something else.
+        """
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
+            begun = (root / "recipe.json").is_file()
         refuse_another(root, to_table(config), _FIXED)
-        write_text(root / "recipe.json", dump(config))
-        return cls(root, config)
+        _refuse_strangers(root)
+        shop = cls(root, config)
+        if not (begun and (root / "annotate").exists()):
+            shop.settle()
+        return shop
 
     @classmethod
     def resume(cls, root: Path, overrides: Sequence[str] = ()) -> "Workshop":
         """The run in `root` with its own recipe, some settings changed."""
-        if not (root / "recipe.json").is_file():
+        with reading(root):
+            there = (root / "recipe.json").is_file()
+        if not there:
             raise StoreError(f"{root}: no run here; begin one with `graft toolformer annotate`")
         return cls.begin(root, load(TeachConfig, root / "recipe.json", overrides))
+
+    def settle(self) -> None:
+        """Leave the recipe for the later stages, once a stage has taken its settings."""
+        path, recipe = self.root / "recipe.json", dump(self.config)
+        if not path.is_file() or path.read_text(encoding="utf-8") != recipe:
+            remove_partial(self.root)
+            write_text(path, recipe)
 
     @property
     def model(self) -> HuggingFaceModel:
@@ -105,6 +133,7 @@ class Workshop:
     def tools(self) -> dict[str, Tool]:
         """The tools by the names they have in calls."""
         if self._tools is None:
+            remove_partial(self.root / "index")
             self._tools = tools_by_name(
                 self.config.tools,
                 corpus=self.config.search or self.config.corpus,
@@ -116,8 +145,9 @@ class Workshop:
 
     def open(self, stage: str, settings: Mapping[str, object]) -> Run:
         """The folder of a stage, refused if it was begun with other settings."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        return Run.open(self.root / stage, settings)
+        opened = Run.open(self.root / stage, settings)
+        self.settle()
+        return opened
 
     def require(self, stage: str) -> Path:
         """The shards of a finished stage."""
@@ -134,6 +164,16 @@ class Workshop:
         if not folder.is_dir():
             raise StoreError(f"{folder}: not there; run `graft toolformer train` first")
         return folder
+
+
+def _refuse_strangers(root: Path) -> None:
+    """Leave a folder alone that holds files, and no run."""
+    there = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    if there and "recipe.json" not in there:
+        raise StoreError(
+            f"{root}: holds other files ({', '.join(there[:3])}) and no run; choose another"
+            " --out"
+        )
 
 
 def read_merged(shop: Workshop) -> list[Merged]:

@@ -54,6 +54,15 @@ def tools_by_name(
     return tools
 
 
+def require_call_name(name: str, setting: str) -> None:
+    """Raise ValueError where a setting is of a tool that no call can name."""
+    known = [one.capitalize() for one in NAMES]
+    if name not in known:
+        close = difflib.get_close_matches(name.capitalize(), known, n=1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        raise ValueError(f"unknown setting '{setting}'{hint}; there are {', '.join(known)}")
+
+
 def default_index_folder() -> Path:
     """Where this user's indexes rest: under `$XDG_CACHE_HOME` or `~/.cache`."""
     cache = os.environ.get("XDG_CACHE_HOME")
