@@ -171,6 +171,12 @@ def test_no_answer_can_end_its_call_or_open_another(answer: str) -> None:
     assert strip(f"a {render(answered)} b") == "a b"
 
 
+def test_half_a_character_in_an_answer_can_still_be_stored_and_read() -> None:
+    answered = Call("Search", "x").answered("a\ud800b")
+    assert answered.result == "a?b"
+    assert render(answered).encode()
+
+
 def test_ten_thousand_fuzzed_texts_are_read_without_an_exception() -> None:
     for seed in range(10_000):
         noise = hashlib.shake_128(str(seed).encode()).digest(24)

@@ -48,7 +48,11 @@ class Call:
             raise ValueError(f"a bare argument in quotes: {self.argument!r}")
 
     def answered(self, result: str) -> "Call":
-        """The same call with `result`, made harmless: one line, no brackets, no arrow."""
+        """The same call with `result`, made harmless: one line, no brackets, no arrow.
+
+        Half of a character, which no file can hold, becomes a question mark.
+        """
+        result = result.encode(errors="replace").decode()
         harmless = _BREAKS.sub(" ", result.translate(_SOFTENED)).strip().replace("->", "→")
         return replace(self, result=harmless)
 

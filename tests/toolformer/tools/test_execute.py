@@ -71,6 +71,16 @@ def test_any_other_exception_names_the_tool_and_its_argument() -> None:
     assert bug.value.__notes__ == ["while Wrong was asked 'the argument'"]
 
 
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()])
+def test_a_tool_that_would_end_the_program_is_a_bug_with_its_name(end: BaseException) -> None:
+    def leave(_argument: str, _context: Context) -> str:
+        raise end
+
+    with pytest.raises(RuntimeError, match=f"the tool raised {type(end).__name__}") as bug:
+        execute(Tool(name="Leaving", answer=leave), "x", ANYTIME)
+    assert bug.value.__notes__ == ["while Leaving was asked 'x'"]
+
+
 def test_a_result_that_is_no_string_is_a_bug() -> None:
     tool = Tool(name="Number", answer=lambda _argument, _context: 42)  # pyright: ignore
     with pytest.raises(TypeError, match="not int") as bug:

@@ -132,6 +132,8 @@ def _on_a_thread(tool: Tool, argument: str, context: Context) -> Future[str]:
     def asked() -> str:
         try:
             return _checked(tool.answer(argument, context))
+        except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word
+            raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
         finally:
             places.release()
 
