@@ -77,7 +77,7 @@ def draw_lessons(
     for step in range(settings.steps):
         if step >= first + len(drawn):
             epoch, first = epoch + 1, first + len(drawn)
-            drawn = draw_batches([1] * len(lessons), rows=rows, seed=settings.seed, epoch=epoch)
+            drawn = draw_batches(len(lessons), rows=rows, seed=settings.seed, epoch=epoch)
         if step >= start:
             chosen = [_drawn(lessons, i, epoch, settings) for i in drawn[step - first]]
             size = settings.batch

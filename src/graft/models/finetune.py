@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from graft.models.huggingface import HuggingFaceModel
 from graft.models.language import Ids
+from graft.models.packing import hidden_states, pack
 from graft.models.quiet import no_progress_bars
 from graft.models.slots import pad
 
@@ -86,9 +87,20 @@ def frame(model: HuggingFaceModel, tokens: Ids, longest: int) -> list[list[int]]
 def loss_of_rows(model: HuggingFaceModel, rows: Sequence[Ids]) -> TokenLoss:
     """The loss of every token of framed rows but the first, which nothing predicts.
 
-    Rows are padded on the right, where a causal model looks at no padding; only real positions
-    go through the output layer.
+    The rows are packed into one, none of them sees another, and no padding is computed. A model
+    whose attention cannot be taken apart so gets them padded on the right, where a causal model
+    looks at no padding; only real positions go through the output layer.
     """
+    if not model.packs:
+        return _loss_of_padded(model, rows)
+    packed = pack([row[:-1] for row in rows], model.device)
+    target_N = torch.tensor(
+        [token for k in packed.order for token in rows[k][1:]], device=model.device
+    )
+    return _summed(model.head(hidden_states(model.body, packed)), target_N)
+
+
+def _loss_of_padded(model: HuggingFaceModel, rows: Sequence[Ids]) -> TokenLoss:
     lengths_B = torch.tensor([len(row) for row in rows])
     width = int(lengths_B.max())
     tokens_BT = pad([list(row) for row in rows], width)
@@ -97,8 +109,13 @@ def loss_of_rows(model: HuggingFaceModel, rows: Sequence[Ids]) -> TokenLoss:
     hidden_BTD = model.body(
         input_ids=tokens_BT[:, :-1].to(model.device), use_cache=False
     ).last_hidden_state
-    logits_NV = model.head(hidden_BTD[predicted_BT.to(model.device)]).float()
-    return TokenLoss(F.cross_entropy(logits_NV, target_N, reduction="sum"), len(target_N))
+    return _summed(model.head(hidden_BTD[predicted_BT.to(model.device)]), target_N)
+
+
+def _summed(logits_NV: Tensor, target_N: Tensor) -> TokenLoss:
+    return TokenLoss(
+        F.cross_entropy(logits_NV.float(), target_N, reduction="sum"), len(target_N)
+    )
 
 
 @torch.no_grad()

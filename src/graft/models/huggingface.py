@@ -7,6 +7,7 @@ positions that are asked for go through the output layer.
 Legend: B rows, T tokens, N positions, V vocabulary, C columns of the cache.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from graft.errors import ModelError
 from graft.models.decoding import SlotDecoder
 from graft.models.folder import read_model
 from graft.models.language import Ids, Passage
+from graft.models.packing import packs
 from graft.models.reading import SlotReading
 from graft.models.seedlings import SEEDLINGS
 from graft.models.slots import Slots, chosen_logprob, pad
@@ -53,6 +55,11 @@ class HuggingFaceModel:
         self._processed = 0
         self._prompts: OrderedDict[tuple[int, ...], Slots] = OrderedDict()
         self.body, self.head = _halves(model)
+        shape = model.config.get_text_config()  # slow: not to be asked at every step
+        self.context = int(getattr(shape, "max_position_embeddings", 0) or 2048)
+        """The most tokens that it can read at once."""
+        self.layers = int(shape.num_hidden_layers)
+        """The number of layers that hold keys and values."""
 
     @property
     def device(self) -> torch.device:
@@ -64,16 +71,10 @@ class HuggingFaceModel:
         """Tokens that went through the network since it was loaded, padding not counted."""
         return self._processed
 
-    @property
-    def context(self) -> int:
-        """The most tokens that it can read at once."""
-        config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or 2048)
-
-    @property
-    def layers(self) -> int:
-        """The number of layers that hold keys and values."""
-        return int(self.model.config.get_text_config().num_hidden_layers)
+    @functools.cached_property
+    def packs(self) -> bool:
+        """Whether texts may go through the network packed, see `graft.models.packing`."""
+        return packs(self.model, self.body)
 
     def read(self, prompt: Ids, inputs: Sequence[Ids], texts: Sequence[Ids]) -> SlotReading:
         """Read `prompt + inputs[b] + texts[b]` for all b; the prompt is encoded once for all.

@@ -212,6 +212,7 @@ def _learn(
         [p for p in trainee.model.parameters() if p.requires_grad],
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
+        fused=trainee.device.type in ("cpu", "cuda"),
     )
     start, history = _resume(list_begun(folder, origin), trainee, optimizer)
     steps = count_steps(trainee, examples, settings)

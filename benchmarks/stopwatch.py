@@ -1,0 +1,89 @@
+"""Two ways of doing one thing, timed in one process: a table, and JSON for the documents."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from graft.cli.record import circumstances
+from graft.store.runs import write_json
+
+Result = TypeVar("Result")
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed(Generic[Result]):
+    """What came out, and the seconds of every repetition."""
+
+    result: Result
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        """The middle of the repetitions, in seconds."""
+        return statistics.median(self.seconds)
+
+
+def in_turn(
+    first: Callable[[], Result], second: Callable[[], Result], repeats: int
+) -> tuple[Timed[Result], Timed[Result]]:
+    """Both, one after the other, so often: what slows the machine slows both alike."""
+    timed = [Timed(work(), list[float]()) for work in (first, second)]  # warm-up, not counted
+    for _ in range(repeats):
+        for work, one in zip((first, second), timed, strict=True):
+            began = time.perf_counter()
+            work()
+            one.seconds.append(time.perf_counter() - began)
+    return timed[0], timed[1]
+
+
+def multiply_peak(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
+    """The floating-point operations per second of a large matrix product, the best of ten."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        began = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def arguments(question: str) -> argparse.ArgumentParser:
+    """The flags that every benchmark has."""
+    parser = argparse.ArgumentParser(description=question)
+    parser.add_argument("--repeats", type=int, default=3, help="counted runs of each way")
+    parser.add_argument("--record", type=Path, help="folder to write the JSON file to")
+    return parser
+
+
+def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> None:
+    """Print the rows, and write `benchmark-NAME.json` where a folder is given."""
+    table = Table(title=question, title_justify="left")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for column in columns:
+        table.add_column(column, justify="left" if column == "case" else "right")
+    for row in rows:
+        table.add_row(*(_written(row.get(name, "")) for name in columns))
+    Console(width=160).print(table)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {
+            "command": f"python benchmarks/{name}.py",
+            **circumstances(),
+            "threads": torch.get_num_threads(),
+            "question": question,
+            "rows": [dict(row) for row in rows],
+        }
+        write_json(folder / f"benchmark-{name}.json", found)
+
+
+def _written(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
