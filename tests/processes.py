@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -132,6 +133,16 @@ class Commands:
         time.sleep(seconds)
         os.kill(process, number)
         return self.end()
+
+    @contextlib.contextmanager
+    def largest_file(self, size: int) -> Generator[None]:
+        """Commands that begin meanwhile can write no larger file."""
+        both = resource.prlimit(self._parent.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._parent.pid, resource.RLIMIT_FSIZE, (size, both[1]))
+        try:
+            yield
+        finally:
+            resource.prlimit(self._parent.pid, resource.RLIMIT_FSIZE, both)
 
     def close(self) -> None:
         """No more commands."""

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +33,6 @@ WRITES = {
     "train": ("train",),
 }
 """The folders in which a stage works."""
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    commands = Commands(tmp_path_factory.mktemp("said"))
-    yield commands
-    commands.close()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from typing import NoReturn
 
 THREADS = {
     "OMP_WAIT_POLICY": "PASSIVE",  # small models on few cores would only wait
@@ -12,23 +13,38 @@ THREADS = {
 
 
 def main() -> None:
-    """Run the command line; every deliberate error is one line, without a traceback."""
+    """Run the command line; every deliberate error is one line, without a traceback.
+
+    Ctrl-C ends it with status 130, and says that the work can go on.
+    """
     for name, value in THREADS.items():  # before torch is imported
         os.environ.setdefault(name, value)
+    try:
+        _run()
+    except KeyboardInterrupt:  # while the commands are imported
+        _stop("\ngraft: stopped; the same command goes on from here", 130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's word for Ctrl-C
+            _stop("\ngraft: stopped; the same command goes on from here", 130)
+        raise
+
+
+def _run() -> None:
     from graft.cli.app import app
     from graft.errors import GraftError
 
     try:
         app(standalone_mode=True)
     except GraftError as error:
-        print(f"graft: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _stop(f"graft: {error}", 1)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         place = error.filename or "what is printed"
-        print(
-            f"graft: {place}: the disk is full; free some space and run the same command again",
-            file=sys.stderr,
-        )
-        raise SystemExit(1) from None
+        remedy = "free some space and run the same command again"
+        _stop(f"graft: {place}: the disk is full; {remedy}", 1)
+
+
+def _stop(said: str, status: int) -> NoReturn:
+    print(said, file=sys.stderr)
+    raise SystemExit(status) from None

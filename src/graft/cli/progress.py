@@ -45,19 +45,8 @@ class Advance(Protocol):
 
 
 def show(advances: Iterable[Advance], console: Console | None = None) -> None:
-    """Run through `advances`, a bar for each stage; without a terminal, a line for each.
-
-    Ctrl-C ends the program with status 130, and says that the work can go on.
-    """
+    """Run through `advances`, a bar for each stage; without a terminal, a line for each."""
     console = console or Console(stderr=True)
-    try:
-        _run_through(advances, console)
-    except KeyboardInterrupt:
-        console.print("\ngraft: stopped; the same command goes on from here", highlight=False)
-        raise SystemExit(130) from None
-
-
-def _run_through(advances: Iterable[Advance], console: Console) -> None:
     bars: dict[str, TaskID] = {}
     last: Advance | None = None
     with _bars(console) as progress:
