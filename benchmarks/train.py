@@ -43,9 +43,7 @@ def ours(model: HuggingFaceModel, rows: list[list[int]], steps: int) -> None:
         pass
 
 
-def trainer(
-    model: HuggingFaceModel, rows: list[list[int]], steps: int, sampling: str
-) -> None:
+def trainer(model: HuggingFaceModel, rows: list[list[int]], steps: int, sampling: str) -> None:
     """As many steps of `transformers.Trainer`, padded to the longest of each batch."""
 
     def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:

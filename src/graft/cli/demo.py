@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+
+    from graft.toolformer.workshop import TeachConfig
 
 Out = Annotated[Path, typer.Option(help="folder for the runs")]
 Record = Annotated[Path | None, typer.Option(help="folder to record the results in, for docs")]
@@ -40,28 +44,32 @@ def demo(out: Out = Path("runs/demo"), only: Only = None, record: Record = None)
             console.print(f"{time.perf_counter() - began:.0f} seconds", highlight=False)
 
 
-def _toolformer(out: Path, console: Console, record: Path | None) -> None:
-    import dataclasses
-
-    from graft.cli.plots import plot_report
-    from graft.cli.progress import show
-    from graft.cli.tables import show_generations, show_kept, show_report
+def world_recipe(overrides: Sequence[str] = ()) -> TeachConfig:
+    """The demonstration's recipe: the shipped world's corpus, encyclopedia and questions."""
     from graft.config import load
-    from graft.toolformer import teach as stages
-    from graft.toolformer.compare import generate_some
+    from graft.toolformer.workshop import TeachConfig
     from graft.world.shipped import FOLDER
 
+    names = ("arithmetic", "dates", "facts", "plain")
+    tasks = ", ".join(f'"{FOLDER / "tasks" / name}.jsonl"' for name in names)
     given = [
         f'corpus="{FOLDER / "corpus.jsonl"}"',
         f'search="{FOLDER / "encyclopedia.jsonl"}"',
         f'evaluate.texts="{FOLDER / "texts.jsonl"}"',
+        f"evaluate.tasks=[{tasks}]",
+        *overrides,
     ]
-    config = load(stages.TeachConfig, FOLDER.parent / "demo.toml", given)
-    names = ("arithmetic", "dates", "facts", "plain")
-    tasks = tuple(FOLDER / "tasks" / f"{name}.jsonl" for name in names)
-    config = dataclasses.replace(
-        config, evaluate=dataclasses.replace(config.evaluate, tasks=tasks)
-    )
+    return load(TeachConfig, FOLDER.parent / "demo.toml", given)
+
+
+def _toolformer(out: Path, console: Console, record: Path | None) -> None:
+    from graft.cli.plots import plot_report
+    from graft.cli.progress import show
+    from graft.cli.tables import show_generations, show_kept, show_report
+    from graft.toolformer import teach as stages
+    from graft.toolformer.compare import generate_some
+
+    config = world_recipe()
     shop = stages.Workshop.begin(out, config)
     show(stages.teach(shop))
     show_kept(out / "keep" / "report.json")

@@ -68,7 +68,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
     corpus = cast("dict[str, object]", report["corpus"])
     seconds = cast("dict[str, float]", report["seconds"])
     rows = [
-        f"| {task} | " + " | ".join(_cell(systems[one]) for one in SYSTEMS) + " |"
+        f"| {task} | " + " | ".join(cell(systems[one]) for one in SYSTEMS) + " |"
         for task, systems in tasks.items()
     ]
     told = ", ".join(f"{system} {value:.3f}" for system, value in perplexity.items())
@@ -77,7 +77,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
     )
     return "\n".join(
         [
-            *_head(name, found),
+            *head(name, found),
             "Right answers in %, with 95% bootstrap interval, and share of inputs with a call:",
             "",
             "| task | " + " | ".join(SYSTEMS) + " |",
@@ -95,7 +95,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
     )
 
 
-def _head(name: str, found: Mapping[str, object]) -> tuple[str, ...]:
+def head(name: str, found: Mapping[str, object]) -> tuple[str, ...]:
     """What was run, when, on what machine, and where its figures stand."""
     return (
         f"# {name}",
@@ -117,7 +117,7 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
     seconds = report["seconds"]
     return "\n".join(
         [
-            *_head(name, found),
+            *head(name, found),
             f"Fidelity of the condition ({fidelity['metric']}) on {fidelity['n']} held-out "
             "pictures, with 95% bootstrap interval:",
             "",
@@ -161,7 +161,7 @@ def _prompts_page(name: str, found: Mapping[str, object]) -> str:
     ]
     return "\n".join(
         [
-            *_head(name, found),
+            *head(name, found),
             "Share in % of what prompts ask for that a judge of pixels sees, with 95% bootstrap"
             " interval. `pairs`: colour and shape on the same thing.",
             "",
@@ -177,6 +177,7 @@ def _percent(one: Result) -> str:
     return f"{100 * one['mean']:.1f} ({100 * one['low']:.1f}-{100 * one['high']:.1f})"
 
 
-def _cell(result: Result) -> str:
+def cell(result: Result) -> str:
+    """Accuracy in % with its interval, and the share of inputs with a call."""
     share = f"{100 * result['low']:.1f}-{100 * result['high']:.1f}"
     return f"{100 * result['accuracy']:.1f} ({share}), {100 * result['call_rate']:.0f}%"

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.study import app as study
+
 if TYPE_CHECKING:
     from graft.toolformer.workshop import TeachConfig, Workshop
 
 app = typer.Typer(no_args_is_help=True, help="Teach a language model to use tools.")
+app.add_typer(study, name="study")
 
 Corpus = Annotated[Path, typer.Argument(help="folder, .txt, .jsonl or .parquet file of texts")]
 Run = Annotated[Path, typer.Argument(help="a run's folder, made by annotate or teach")]

@@ -35,6 +35,14 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """One question: whether what was written is right, and whether a tool was called."""
+
+    right: bool
+    called: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One system's result on one task."""
 
@@ -68,17 +76,27 @@ def evaluate_task(
     executor: Executor | None = None,
 ) -> TaskResult:
     """Let a model continue each question; what it says is judged without its calls."""
-    prompts = (Text(asked.id, asked.prompt, asked.date) for asked in task.questions)
-    right: list[bool] = []
-    calling = 0
-    generations = run(prompts, model, tools, settings, executor)
-    for question, generation in zip(task.questions, generations, strict=True):
-        calls = len(generation.calls)
-        right.append(question.is_right(generation.plain, calls))
-        calling += calls > 0
-    accuracy = bootstrap_mean(right, seed=seed)
-    rate = calling / accuracy.n
+    judged = judge(task, model, tools, settings, executor=executor)
+    accuracy = bootstrap_mean([one.right for one in judged], seed=seed)
+    rate = sum(one.called for one in judged) / accuracy.n
     return TaskResult(accuracy.mean, accuracy.low, accuracy.high, accuracy.n, rate)
+
+
+def judge(
+    task: Task,
+    model: LanguageModel,
+    tools: Mapping[str, Tool],
+    settings: RunConfig,
+    *,
+    executor: Executor | None = None,
+) -> list[Judged]:
+    """Each question of a task, in its order."""
+    prompts = (Text(asked.id, asked.prompt, asked.date) for asked in task.questions)
+    generations = run(prompts, model, tools, settings, executor)
+    return [
+        Judged(question.is_right(one.plain, len(one.calls)), len(one.calls) > 0)
+        for question, one in zip(task.questions, generations, strict=True)
+    ]
 
 
 def measure_perplexity(

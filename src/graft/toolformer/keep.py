@@ -6,6 +6,8 @@ raw losses are stored, so that the threshold can be swept afterwards without the
 Legend: T tokens from the position on.
 """
 
+import hashlib
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -147,17 +149,19 @@ def choose(scored: Iterable[Scored], settings: KeepConfig) -> Kept:
     """The calls with L- - L+ >= tau_f, the best one per place, at most `cap` of a tool.
 
     Nothing of the model is needed, so a threshold is swept by choosing again. Texts that
-    stand in the corpus twice are chosen from once.
+    stand in the corpus twice are chosen from once. What is gone through is not held in memory,
+    but for the calls that are chosen and 16 bytes per text.
     """
     chosen: dict[str, list[tuple[Candidate, Losses]]] = {}
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    known: set[str] = set()
+    known: set[bytes] = set()
     for row in scored:
-        if row.text.text in known:
+        text = hashlib.blake2b(row.text.text.encode(), digest_size=16).digest()
+        if text in known:
             for candidate, _ in row.candidates:
                 reasons[candidate.call.tool]["text repeated"] += 1
             continue
-        known.add(row.text.text)
+        known.add(text)
         if calls := _choose_in(row, settings, reasons):
             chosen[row.text.id] = calls
     _cap(chosen, settings.cap, reasons)
@@ -218,44 +222,47 @@ def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterato
 
 
 def describe(
-    scored: Sequence[Scored], kept: Kept, settings: KeepConfig, extremes: int = 5
+    scored: Iterable[Scored], kept: Kept, settings: KeepConfig, extremes: int = 5
 ) -> dict[str, object]:
     """What a reader wants to know of a choice, as JSON: counts, reasons, best and worst calls.
 
     `kept_at` counts, per tool, what thresholds of .5, 1 and 2 nats would keep (Table 2 of the
-    paper), with everything else as set.
+    paper), with everything else as set. `scored` is gone through several times.
     """
     sweep = {level: choose(scored, _at_level(settings, level)) for level in (0.5, 1.0, 2.0)}
-    tools = sorted({c.call.tool for row in scored for c, _ in row.candidates})
-    ranked = sorted(
-        (
-            (losses.gain, row, candidate)
-            for row in scored
-            for candidate, losses in row.candidates
-        ),
-        key=lambda entry: (-entry[0], entry[1].text.id, entry[2].position),
-    )
+    texts = sum(1 for _ in scored)
+    counts = Counter(candidate.call.tool for _, _, candidate in _gains(scored))
+    tools = sorted(counts)
+    highest = heapq.nsmallest(extremes, _gains(scored), key=_best_first)
+    lowest = heapq.nlargest(extremes, _gains(scored), key=_best_first)
     return {
-        "texts": len(scored),
+        "texts": texts,
         "texts_with_calls": len(kept.calls),
-        "candidates": {tool: _count(scored, tool) for tool in tools},
+        "candidates": {tool: counts[tool] for tool in tools},
         "kept": {tool: kept.reasons.get(tool, {}).get("kept", 0) for tool in tools},
         "kept_at": {
             str(level): {tool: choice.reasons.get(tool, {}).get("kept", 0) for tool in tools}
             for level, choice in sweep.items()
         },
         "reasons": {tool: dict(sorted(kept.reasons.get(tool, {}).items())) for tool in tools},
-        "highest": [_shown(*entry) for entry in ranked[:extremes]],
-        "lowest": [_shown(*entry) for entry in ranked[-extremes:]],
+        "highest": [_shown(*entry) for entry in highest],
+        "lowest": [_shown(*entry) for entry in reversed(lowest)],
     }
+
+
+def _gains(scored: Iterable[Scored]) -> Iterator[tuple[float, Scored, Candidate]]:
+    for row in scored:
+        for candidate, losses in row.candidates:
+            yield losses.gain, row, candidate
+
+
+def _best_first(entry: tuple[float, Scored, Candidate]) -> tuple[float, str, int]:
+    gain, row, candidate = entry
+    return -gain, row.text.id, candidate.position
 
 
 def _at_level(settings: KeepConfig, level: float) -> KeepConfig:
     return replace(settings, threshold=level, tools={})
-
-
-def _count(scored: Sequence[Scored], tool: str) -> int:
-    return sum(candidate.call.tool == tool for row in scored for candidate, _ in row.candidates)
 
 
 def _shown(gain: float, row: Scored, candidate: Candidate) -> dict[str, object]:

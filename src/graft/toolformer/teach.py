@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 
@@ -16,13 +16,13 @@ from graft.config import to_table
 from graft.errors import ConfigError
 from graft.scale.local import carry
 from graft.scale.progress import Progress
-from graft.store.runs import held, write_json, write_text
+from graft.store.runs import held, write_json
 from graft.store.shards import Row, list_shards, read_shards, write_shard
-from graft.store.whole import append_line, read_json, remove_partial
+from graft.store.whole import append_line, read_json, remove_partial, whole_file, writing
 from graft.toolformer.annotate import annotate, most_text_tokens
 from graft.toolformer.compare import evaluate_run
 from graft.toolformer.corpus import CorpusReader, split_passages, write_corpus
-from graft.toolformer.dataset import Merged
+from graft.toolformer.dataset import Merged, Scored
 from graft.toolformer.keep import Kept, choose, describe, merge, score
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 from graft.toolformer.train import count_steps, divide, finetune
@@ -119,19 +119,33 @@ def score_candidates(shop: Workshop) -> Iterator[Progress]:
 
 def keep_calls(shop: Workshop) -> Iterator[Progress]:
     """Choose the calls worth keeping, merge them into their texts, and report."""
-    scored = [SCORED.from_row(row) for row in read_shards(shop.require("score"))]
+    scored = _ScoredTexts(shop)
     kept = choose(scored, shop.config.keep)
     report = describe(scored, kept, shop.config.keep)
     report["annotate"] = dict(sorted(read_counts(shop).items()))
     report["settings"] = to_table(shop.config.keep)
     folder = shop.root / "keep"
-    merged = list(merge(scored, kept, shop.model))
     with held(folder):
         shop.settle()
-        write_shard(folder / "merged.parquet", map(MERGED.to_row, merged), MERGED.schema)
-        write_text(folder / "kept.jsonl", "".join(_lines(merged, kept, shop)))
+        with whole_file(folder / "kept.jsonl") as file:
+            merged = _told(merge(scored, kept, shop.model), kept, shop, file)
+            rows = map(MERGED.to_row, merged)
+            total = write_shard(folder / "merged.parquet", rows, MERGED.schema)
         write_json(folder / "report.json", report)
-    yield Progress("keep", len(kept.calls), len(scored), "texts")
+    yield Progress("keep", len(kept.calls), total, "texts")
+
+
+class _ScoredTexts:
+    """The scored texts of a run, read anew from its shards each time they are gone through.
+
+    So that of a large corpus no more is in memory than the calls that are kept.
+    """
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shards = shop.require("score")
+
+    def __iter__(self) -> Iterator[Scored]:
+        return (SCORED.from_row(row) for row in read_shards(self._shards))
 
 
 def train_model(shop: Workshop, kind: Trained) -> Iterator[Progress]:
@@ -200,19 +214,25 @@ def read_counts(shop: Workshop) -> Counter[str]:
     return sum((ANNOTATED.from_row(row).counts for row in rows), Counter[str]())
 
 
-def _lines(merged: Iterable[Merged], kept: Kept, shop: Workshop) -> Iterator[str]:
-    """Each merged text as a JSON line: to read, or to train on elsewhere."""
+def _told(
+    merged: Iterable[Merged], kept: Kept, shop: Workshop, file: BinaryIO
+) -> Iterator[Merged]:
+    """The merged texts as they are; each with a call is also written as a JSON line.
+
+    To read, or to train on elsewhere.
+    """
     for record in merged:
-        if not record.calls:
-            continue
-        gains = [round(losses.gain, 4) for _, losses in kept.calls.get(record.text.id, ())]
-        line = {
-            "id": record.text.id,
-            "text": shop.model.decode(record.tokens),
-            "plain": record.text.text,
-            "gains": gains,
-        }
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+        if record.calls:
+            gains = [round(losses.gain, 4) for _, losses in kept.calls.get(record.text.id, ())]
+            line = {
+                "id": record.text.id,
+                "text": shop.model.decode(record.tokens),
+                "plain": record.text.text,
+                "gains": gains,
+            }
+            with writing(shop.root / "keep" / "kept.jsonl"):
+                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        yield record
 
 
 def _recommend(model: Path, shop: Workshop) -> None:

@@ -1,0 +1,233 @@
+"""What a study found, as Markdown and as a picture."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from graft.cli.plots import COLOURS
+from graft.cli.record import cell, circumstances, head
+from graft.store.runs import write_json, write_text
+from graft.store.whole import read_json
+
+Result = Mapping[str, float]
+Results = Mapping[str, Mapping[str, Result]]
+
+
+def told(name: str, report: Path) -> list[str]:
+    """The study's findings as lines of Markdown."""
+    return _LINES[name](read_json(report))
+
+
+def draw(name: str, report: Path, picture: Path) -> None:
+    """The study's picture."""
+    figure = _PICTURES[name](read_json(report))
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=130, metadata={"Software": None})
+
+
+def record_study(name: str, report: Path, folder: Path, command: str) -> None:
+    """Write `study-NAME.json`, `.md` and `.png` for the documents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = f"study-{name}"
+    found = {"command": command, **circumstances(), "report": read_json(report)}
+    write_json(folder / f"{page}.json", found)
+    lines = [*head(page, found), *told(name, report), "", f"![{name}]({page}.png)", ""]
+    write_text(folder / f"{page}.md", "\n".join(lines))
+    draw(name, report, folder / f"{page}.png")
+
+
+def _scaling(report: Mapping[str, object]) -> list[str]:
+    models = cast("list[dict[str, Results]]", report["models"])
+    lines = [
+        "Right answers in %, with 95% bootstrap interval, and share of inputs with a call."
+    ]
+    for task, systems in models[0]["tasks"].items():
+        lines += ["", f"## {task}", "", *_table("model | parameters", list(systems))]
+        for model in models:
+            cells = " | ".join(cell(model["tasks"][task][one]) for one in systems)
+            lines.append(f"| {model['name']} | {model['parameters']:,} | {cells} |")
+    beaten = cast("dict[str, dict[str, object]]", report["small_beats_large"])
+    return [*lines, "", *(_sentence(task, one) for task, one in beaten.items())]
+
+
+def _sentence(task: str, found: Mapping[str, object]) -> str:
+    """The smallest taught model above the largest untaught one."""
+    bar = cast("dict[str, float]", found["largest_untaught"])
+    above = cast("dict[str, float] | None", found["smallest_above"])
+    large = f"{bar['name']} untaught, {100 * bar['accuracy']:.1f}%"
+    if above is None:
+        return f"* {task}: no taught model is surely above {large}"
+    return (
+        f"* {task}: {above['name']} taught ({above['variant']}), "
+        f"{100 * above['accuracy']:.1f}%, is above {large}, and "
+        f"{above['times_smaller']:.1f} times smaller"
+    )
+
+
+def _draw_scaling(report: Mapping[str, object]) -> Figure:
+    """Accuracy against size, untaught and taught in each variant, a panel for each task."""
+    models = cast("list[dict[str, Results]]", report["models"])
+    sizes = [cast("float", model["parameters"]) for model in models]
+    tasks = [task for task in models[0]["tasks"] if task != "plain"]
+    figure, panels = _panels(tasks)
+    for axes, task in zip(panels, tasks, strict=True):
+        for index, name in enumerate(models[0]["tasks"][task]):
+            results = [model["tasks"][task][name] for model in models]
+            style = "--" if name in ("base", "control") else "-"
+            colour = COLOURS.get(name, f"C{index}")
+            _line(axes, sizes, results, style=style, colour=colour, label=name)
+        axes.set_xscale("log")
+        axes.set_xlabel("parameters")
+    panels[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _decoding(report: Mapping[str, object]) -> list[str]:
+    tasks = cast("dict[str, dict[str, dict[str, Result | None]]]", report["decoding"])
+    heads = ["k", "all", "with a call", "without a call", "inputs with a call"]
+    lines = ["Right answers in %, with 95% bootstrap interval and number of inputs."]
+    for task, ranks in tasks.items():
+        lines += ["", f"## {task}", "", *_table(heads[0], heads[1:])]
+        for rank, one in ranks.items():
+            shares = [_share(one[name]) for name in ("all", "with_call", "without_call")]
+            rate = 100 * cast("float", one["call_rate"])
+            lines.append(f"| {rank} | {' | '.join(shares)} | {rate:.0f}% |")
+    return lines
+
+
+def _draw_decoding(report: Mapping[str, object]) -> Figure:
+    tasks = cast("dict[str, dict[str, dict[str, Result]]]", report["decoding"])
+    figure, panels = _panels(list(tasks))
+    for axes, ranks in zip(panels, tasks.values(), strict=True):
+        places = list(map(float, range(len(ranks))))
+        _line(axes, places, [one["all"] for one in ranks.values()], label="right")
+        rates = [100 * cast("float", one["call_rate"]) for one in ranks.values()]
+        axes.plot(places, rates, ":", color=COLOURS["base"], label="with a call")
+        axes.set_xticks(places, list(ranks))
+        axes.set_xlabel("k")
+    panels[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _quality(report: Mapping[str, object]) -> list[str]:
+    tools = cast("dict[str, list[dict[str, object]]]", report["quality"])
+    lines = ["A call is useful where its result is told after it and was not before."]
+    for tool, bins in tools.items():
+        lines += ["", f"## {tool}", "", *_table("gain in nats", ["useful in %", "for example"])]
+        for one in bins:
+            shown = cast("list[dict[str, str]]", one["examples"])[0]
+            call, text = shown["call"], shown["text"].replace("\n", " ").replace(" | ", " ¦ ")
+            useful = _share(cast("Result", one["useful"]))
+            lines.append(f"| {_range(one)} | {useful} | `{call}` in: {text} |")
+    return lines
+
+
+def _draw_quality(report: Mapping[str, object]) -> Figure:
+    tools = cast("dict[str, list[dict[str, object]]]", report["quality"])
+    figure, panels = _panels(list(tools))
+    for axes, bins in zip(panels, tools.values(), strict=True):
+        places = list(map(float, range(len(bins))))
+        _line(axes, places, [cast("Result", one["useful"]) for one in bins], label="useful")
+        axes.set_xticks(places, [_range(one) for one in bins], rotation=60, fontsize=7)
+        axes.set_xlabel("gain in nats")
+    panels[0].set_ylabel("useful calls, %")
+    return figure
+
+
+def _threshold(report: Mapping[str, object]) -> list[str]:
+    found = cast("dict[str, dict[str, Results]]", report)
+    reports = {bar: one for bar, one in found.items() if "tasks" in one}
+    tasks = list(next(iter(reports.values()))["tasks"])
+    lines = ["Right answers of the taught model in %, with 95% bootstrap interval.", ""]
+    lines += _table("threshold", ["calls kept", *tasks, "perplexity, calls disabled"])
+    for bar, one in reports.items():
+        kept = sum(cast("dict[str, int]", one["corpus"]["kept"]).values())
+        cells = [cell(one["tasks"][task]["toolformer"]) for task in tasks]
+        perplexity = cast("dict[str, float]", one["perplexity"])["disabled"]
+        lines.append(f"| {bar} | {kept} | {' | '.join(cells)} | {perplexity:.3f} |")
+    failed = [f"* {bar}: {one['failed']}" for bar, one in found.items() if "failed" in one]
+    return [*lines, "", *failed]
+
+
+def _draw_threshold(report: Mapping[str, object]) -> Figure:
+    found = cast("dict[str, dict[str, Results]]", report)
+    reports = {float(bar): one["tasks"] for bar, one in found.items() if "tasks" in one}
+    tasks = list(next(iter(reports.values())))
+    figure, panels = _panels(tasks)
+    for axes, task in zip(panels, tasks, strict=True):
+        results = [one[task]["toolformer"] for one in reports.values()]
+        _line(axes, list(reports), results, label="taught")
+        axes.set_xlabel("threshold in nats")
+    return figure
+
+
+def _panels(titles: list[str]) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(3.2 * len(titles), 3.4), layout="constrained")
+    panels = list(figure.subplots(1, len(titles), squeeze=False)[0])
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set_ylim(-3, 104)
+    panels[0].set_ylabel("right answers, %")
+    return figure, panels
+
+
+def _line(
+    axes: Axes,
+    places: list[float],
+    results: list[Result],
+    *,
+    label: str,
+    style: str = "-",
+    colour: str = COLOURS["toolformer"],
+) -> None:
+    """Means with their intervals, in %."""
+    middle = [100 * _mean(one) for one in results]
+    down = [100 * (_mean(one) - one["low"]) for one in results]
+    up = [100 * (one["high"] - _mean(one)) for one in results]
+    axes.errorbar(places, middle, [down, up], fmt="none", ecolor=colour, capsize=2, lw=1.2)
+    axes.plot(places, middle, f"{style}o", ms=3, lw=1.2, color=colour, label=label)
+
+
+def _mean(result: Result) -> float:
+    return result["accuracy"] if "accuracy" in result else result["mean"]
+
+
+def _table(first: str, others: list[str]) -> list[str]:
+    columns = first.count("|") + 1 + len(others)
+    return [f"| {first} | {' | '.join(others)} |", "|" + "---|" * columns]
+
+
+def _share(one: Result | None) -> str:
+    if one is None:
+        return "none"
+    return (
+        f"{100 * one['mean']:.1f} ({100 * one['low']:.1f}-{100 * one['high']:.1f}; {one['n']})"
+    )
+
+
+def _range(one: Mapping[str, object]) -> str:
+    if one["from"] is None:
+        return f"below {one['to']:g}"
+    return (
+        f"{one['from']:g} and more"
+        if one["to"] is None
+        else f"{one['from']:g} to {one['to']:g}"
+    )
+
+
+_LINES: Mapping[str, Callable[[Mapping[str, object]], list[str]]] = {
+    "scaling": _scaling,
+    "decoding": _decoding,
+    "quality": _quality,
+    "threshold": _threshold,
+}
+_PICTURES: Mapping[str, Callable[[Mapping[str, object]], Figure]] = {
+    "scaling": _draw_scaling,
+    "decoding": _draw_decoding,
+    "quality": _draw_quality,
+    "threshold": _draw_threshold,
+}

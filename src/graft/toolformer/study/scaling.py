@@ -1,0 +1,154 @@
+"""From which size on do tools help, and does a small taught model beat a large untaught one?
+
+Schick et al. 2023, Section 4.4 and Figure 4. Each model of a family is taught by the same
+recipe, in some variants of it, and its base is asked the same questions.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from graft.errors import ConfigError
+from graft.models.huggingface import load_model
+from graft.scale.progress import Progress
+from graft.store.runs import write_json
+from graft.store.whole import read_json
+from graft.toolformer.teach import teach
+from graft.toolformer.workshop import TeachConfig, Workshop
+
+Variant = Literal["recipe", "rules", "more", "again"]
+"""The recipe as it is; proposals by rules; more texts; a second round, in which the model
+that `recipe` taught annotates, filters and learns once more."""
+
+VARIANTS: tuple[Variant, ...] = ("recipe", "rules", "more", "again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What is taught: models by the names they have in the report, and how."""
+
+    models: Mapping[str, str]
+    config: TeachConfig
+    more: Path
+    """The corpus of the variant `more`."""
+    variants: Sequence[Variant] = VARIANTS
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared."""
+        if not self.models:
+            raise ConfigError("no model to study; name at least one folder, or 'seedling'")
+        if "recipe" not in self.variants:
+            raise ConfigError("the variant 'recipe' is what the others are compared with")
+
+
+def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
+    """Teach every model in every variant, the smallest first; `out/report.json` at the end."""
+    sizes = {name: _parameters(model) for name, model in family.models.items()}
+    ordered = sorted(sizes, key=sizes.__getitem__)
+    runs: list[tuple[str, Variant]] = [
+        (name, variant) for name in ordered for variant in family.variants
+    ]
+    for done, (name, variant) in enumerate(runs, start=1):
+        if not (out / name / variant / "report.json").is_file():
+            yield from _within(teach(_begin(family, name, variant, out)), f"{name}, {variant}")
+        yield Progress("study scaling", done, len(runs), "runs", f"{name}, {variant}")
+    models = [_model(name, sizes[name], family, out) for name in ordered]
+    write_json(out / "report.json", {"models": models, **compare(models, family.variants)})
+
+
+def compare(
+    models: Sequence[Mapping[str, object]], variants: Sequence[str]
+) -> dict[str, object]:
+    """Per task, the smallest taught model that is surely better than the largest untaught one.
+
+    Surely: the lower end of its interval lies above the upper end of the other's. Models come
+    the smallest first. `tools_help_from` is the smallest model whose own base is surely beaten.
+    """
+    largest = models[-1]
+    told: dict[str, object] = {}
+    for task, untaught in _tasks(largest).items():
+        bar = untaught["base"]
+        told[task] = {
+            "largest_untaught": {"name": largest["name"], **bar},
+            "smallest_above": _first(models, task, variants, bar["high"], largest),
+            "tools_help_from": {
+                variant: _helped(models, task, variant) for variant in variants
+            },
+        }
+    return {"small_beats_large": told}
+
+
+def _first(
+    models: Sequence[Mapping[str, object]],
+    task: str,
+    variants: Sequence[str],
+    bar: float,
+    largest: Mapping[str, object],
+) -> dict[str, object] | None:
+    for model in models:
+        results = _tasks(model)[task]
+        best = max(variants, key=lambda variant: results[variant]["accuracy"])
+        if results[best]["low"] > bar:
+            times = cast("int", largest["parameters"]) / cast("int", model["parameters"])
+            return {
+                "name": model["name"],
+                "variant": best,
+                "times_smaller": times,
+                **results[best],
+            }
+    return None
+
+
+def _helped(models: Sequence[Mapping[str, object]], task: str, variant: str) -> str | None:
+    for model in models:
+        results = _tasks(model)[task]
+        if results[variant]["low"] > results["base"]["high"]:
+            return cast("str", model["name"])
+    return None
+
+
+def _tasks(model: Mapping[str, object]) -> dict[str, dict[str, dict[str, float]]]:
+    return cast("dict[str, dict[str, dict[str, float]]]", model["tasks"])
+
+
+def _parameters(model: str) -> int:
+    return sum(weight.numel() for weight in load_model(model).model.parameters())
+
+
+def _begin(family: Family, name: str, variant: Variant, out: Path) -> Workshop:
+    config = replace(family.config, model=family.models[name])
+    if variant == "rules":
+        config = replace(config, annotate=replace(config.annotate, proposer="rules"))
+    elif variant == "more":
+        config = replace(config, corpus=family.more)
+    elif variant == "again":
+        taught = out / name / "recipe" / "train" / "toolformer" / "model"
+        config = replace(config, model=str(taught))
+    (out / name).mkdir(parents=True, exist_ok=True)
+    return Workshop.begin(out / name / variant, config)
+
+
+def _within(stages: Iterator[Progress], run: str) -> Iterator[Progress]:
+    """A run's own progress, named after it."""
+    for progress in stages:
+        yield replace(progress, stage=f"{run}: {progress.stage}")
+
+
+def _model(name: str, parameters: int, family: Family, out: Path) -> dict[str, object]:
+    """What one model came to: per task its base and each variant, and what was kept."""
+    reports = {
+        variant: read_json(out / name / variant / "report.json") for variant in family.variants
+    }
+    tasks: dict[str, dict[str, object]] = {}
+    for variant, report in reports.items():
+        for task, systems in cast("dict[str, dict[str, object]]", report["tasks"]).items():
+            found = tasks.setdefault(task, {})
+            if variant == "recipe":
+                found.update(base=systems["base"], control=systems["control"])
+            found[variant] = systems["toolformer"]
+    kept = {
+        variant: cast("dict[str, object]", report["corpus"])["kept"]
+        for variant, report in reports.items()
+    }
+    return {"name": name, "parameters": parameters, "tasks": tasks, "kept": kept}

@@ -1,0 +1,100 @@
+"""`graft toolformer study`: each study on a small run, whole and again."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from graft.world.shipped import FOLDER
+from processes import finish, start
+
+RECIPE = f"""
+corpus = "{FOLDER / "corpus.jsonl"}"
+tools = ["calculator"]
+shard_texts = 12
+limit = 24
+annotate.call_tokens = 20
+annotate.sampling = {{ threshold = 0.0, positions = 2, samples = 2 }}
+annotate.tools = {{}}
+keep = {{ threshold = -5.0, tools = {{}} }}
+train = {{ batch = 4, epochs = 1, evaluate_every = 8, dev_share = 0.2 }}
+run.max_new_tokens = 8
+"""
+GRAFT = (sys.executable, "-c", "from graft.cli import main; main()", "toolformer")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    lines = (FOLDER / "tasks" / "arithmetic.jsonl").read_text().splitlines()[:6]
+    (folder / "sums.jsonl").write_text("\n".join(lines) + "\n")
+    tasks = f'evaluate.tasks = ["{folder / "sums.jsonl"}"]'
+    (folder / "recipe.toml").write_text(RECIPE + tasks + "\n")
+    said = finish(start([*GRAFT, "study", "scaling", "seedling", "--variants", "recipe,rules",
+                         "--config", "recipe.toml", "--out", "scaling", "--record", "told"],
+                        folder))  # fmt: skip
+    assert "sums: " in said
+    return folder
+
+
+def study(folder: Path, name: str, *flags: str) -> str:
+    run = "scaling/seedling/recipe"
+    return finish(start([*GRAFT, "study", name, run, "--record", "told", *flags], folder))
+
+
+def recorded(folder: Path, name: str) -> dict[str, object]:
+    """What a study wrote for the documents: a picture, a page, and figures with their origin."""
+    told = folder / "told"
+    found = json.loads((told / f"study-{name}.json").read_text())
+    assert (told / f"study-{name}.png").stat().st_size > 5000
+    assert found["command"].startswith(f"graft toolformer study {name} ")
+    assert f"`{found['command']}`" in (told / f"study-{name}.md").read_text()
+    assert {"date", "machine", "commit"} <= set(found)
+    return found["report"]
+
+
+def test_scaling_teaches_every_model_in_every_variant(folder: Path) -> None:
+    report = recorded(folder, "scaling")
+    [model] = report["models"]
+    assert model["parameters"] == 1_568_000
+    assert list(model["tasks"]["sums"]) == ["base", "control", "recipe", "rules"]
+    assert {one["n"] for one in model["tasks"]["sums"].values()} == {6}
+    annotated = {
+        variant: json.loads(
+            (folder / "scaling" / "seedling" / variant / "recipe.json").read_text()
+        )["annotate"]["proposer"]
+        for variant in ("recipe", "rules")
+    }
+    assert annotated == {"recipe": "model", "rules": "rules"}
+
+
+def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(folder: Path) -> None:
+    study(folder, "decoding")
+    ranks = recorded(folder, "decoding")["decoding"]["sums"]
+    assert list(ranks) == ["0", "1", "3", "10"]
+    assert ranks["0"]["call_rate"] == 0.0
+    assert ranks["0"]["with_call"] is None
+    assert ranks["10"]["call_rate"] >= ranks["1"]["call_rate"]
+    assert ranks["10"]["call_rate"] > 0.5
+
+
+def test_quality_sorts_every_scored_candidate(folder: Path) -> None:
+    study(folder, "quality")
+    bins = recorded(folder, "quality")["quality"]["Calculator"]
+    kept = json.loads((folder / "scaling/seedling/recipe/keep/report.json").read_text())
+    assert sum(one["useful"]["n"] for one in bins) == kept["candidates"]["Calculator"]
+
+
+def test_threshold_keeps_less_the_higher_it_is_and_goes_on_where_it_was(folder: Path) -> None:
+    flags = ("--thresholds", "-5,50")
+    study(folder, "threshold", *flags)
+    report = recorded(folder, "threshold")
+    assert report["-5"]["corpus"]["kept"]["Calculator"] > 0
+    assert "nothing to learn from" in report["50"]["failed"]
+    run = folder / "scaling/seedling/recipe/study/threshold/-5"
+    model = run / "train" / "toolformer" / "model" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    study(folder, "threshold", *flags)
+    assert model.stat().st_mtime_ns == before
+    assert recorded(folder, "threshold") == report
