@@ -160,9 +160,42 @@ def test_generations_come_in_the_order_of_the_prompts(taught, prompts, tools) ->
 
 
 def test_a_prompt_longer_than_the_context_loses_its_beginning(taught, tools) -> None:
-    long = Text("long", "apples and plums, " * 300)
-    [generation] = run([long], taught, tools, SETTINGS)
-    assert generation.cut > 0
+    long = "apples and plums, " * 300 + "Mara had 47 apples and 38 plums, in all"
+    tokens = taught.encode(long)
+    [generation] = run([Text("a", long)], taught, tools, SETTINGS)
+    # room for the start, 12 tokens of text, and one call of 40 with as much again three times
+    left = taught.context - 1 - 12 - 160
+    assert generation.cut == len(tokens) - left
+    rest = taught.decode(tokens[-left:])
+    assert taught.encode(rest) == tokens[-left:]
+    [same] = run([Text("a", rest)], taught, tools, SETTINGS)
+    assert same.cut == 0
+    assert (generation.text, generation.plain) == (same.text, same.plain)
+
+
+def test_a_prompt_keeps_half_the_context_however_much_is_to_be_written(taught) -> None:
+    long, settings = (
+        Text("long", "apples and plums, " * 300),
+        replace(SETTINGS, max_new_tokens=1),
+    )
+    [little] = run([long], taught, {}, settings)
+    [much] = run([long], taught, {}, replace(settings, max_new_tokens=10_000))
+    tokens = len(taught.encode(long.text))
+    assert tokens - much.cut == taught.context // 2 < tokens - little.cut
+
+
+def test_a_text_fills_the_context_and_a_call_that_does_not_fit_is_taken_back(
+    reader, tools
+) -> None:
+    small = HuggingFaceModel(reader.model, reader.tokenizer)
+    small.context = 48
+    prompt = Text("a", "Mara had 47 apples")
+    often = RunConfig(top_k=10_000, max_new_tokens=1000, call_tokens=20)
+    [without] = run([prompt], small, {}, often)
+    assert small.tokens_processed == small.context
+    [generation] = run([prompt], small, tools, often)
+    assert generation.calls == ()
+    assert generation.text == generation.plain == without.plain
 
 
 def test_an_empty_prompt_is_refused_by_name(taught, tools) -> None:

@@ -57,7 +57,13 @@ def run(
     settings: RunConfig,
     executor: Executor | None = None,
 ) -> Iterator[Generation]:
-    """Continue each prompt, calling tools; the generations come in the order of the prompts."""
+    """Continue each prompt, calling tools; the generations come in the order of the prompts.
+
+    A prompt that leaves no room in the context for `max_new_tokens` and the calls loses its
+    beginning, down to half the context and no further; `Generation.cut` says how much. A text
+    that fills the context ends there: a call that is not yet asked is taken back, and an answer
+    that does not fit is written as the text's last words.
+    """
     early: dict[str, Generation] = {}
     waiting: list[str] = []
 
@@ -160,7 +166,9 @@ class _Batch:
         if length is not None:
             self.decoder.rewind(row, len(writer.prompt) + length)
         room = self.model.context - 1 - len(writer.prompt) - len(writer.tokens)
-        if room < 0:
+        if room < 0 and writer.asking:
+            self._plan(row, *writer.take_back())
+        elif room < 0:
             writer.state = State.DONE
         elif tokens:
             self._feeds[row] = tokens

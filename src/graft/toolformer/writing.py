@@ -124,13 +124,29 @@ class Writer:
             call = question.call.answered(question.answer.result())
         except ToolError as refusal:
             self._trace(question.call, seconds, str(refusal))
-            return self._take_back()
+            return self.take_back()
         self._trace(call, seconds, None)
         whole = call_tokens(self.model, call)
         same = _common(whole, question.fed)
         self.state = State.WRITING
         del self.tokens[question.began + same :]
         return self._feed(whole[same:]), question.began + same
+
+    def take_back(self) -> tuple[list[int], int | None]:
+        """Forget the call and go on from before it; it is not opened there again.
+
+        Gives what `next_tokens` gives.
+        """
+        self._shut_at.add(self.question.began)
+        self.state = State.WRITING
+        del self.tokens[self.question.began :]
+        last = self.tokens[-1] if self.tokens else self.prompt[-1]
+        return [last], self.question.began - 1
+
+    @property
+    def asking(self) -> bool:
+        """Whether a call is begun and not asked yet."""
+        return self.state in (State.OPENING, State.ASKING)
 
     @property
     def answered(self) -> bool:
@@ -156,7 +172,7 @@ class Writer:
             return self._ask_further(logprob_V)
         if self._may_open(logprob_V, done):
             return self._feed_question([self.marker[done]]), None
-        return self._take_back()
+        return self.take_back()
 
     def _may_open(self, logprob_V: Float[Tensor, " V"], part: int) -> bool:
         if part == 0 and (
@@ -179,25 +195,17 @@ class Writer:
             return self._submit(call)
         too_long = len(question.fed) - len(self.marker) >= self.settings.call_tokens
         if token == self.model.end or "\n" in written or too_long:
-            return self._take_back()
+            return self.take_back()
         return self._feed_question([token]), None
 
     def _submit(self, call: Call | None) -> tuple[list[int], int | None]:
         tool = None if call is None else self.tools.get(call.tool)
         if call is None or tool is None or call.quoted != tool.quoted:
-            return self._take_back()
+            return self.take_back()
         self.state = State.WAITING
         self.question.call, self.question.asked_at = call, time.perf_counter()
         self.question.answer = self.executor.submit(tool, call.argument, self.text.context)
         return [], None
-
-    def _take_back(self) -> tuple[list[int], int | None]:
-        """Forget the call and go on from before it; it is not opened there again."""
-        self._shut_at.add(self.question.began)
-        self.state = State.WRITING
-        del self.tokens[self.question.began :]
-        last = self.tokens[-1] if self.tokens else self.prompt[-1]
-        return [last], self.question.began - 1
 
     def _trace(self, call: Call, seconds: float, error: str | None) -> None:
         at = len(self.model.decode(self.plain))
