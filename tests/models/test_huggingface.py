@@ -5,6 +5,7 @@ import torch
 from graft.errors import ModelError
 from graft.models.huggingface import HuggingFaceModel, load_model
 from graft.models.language import Branch, Ids, Passage
+from oracle import logprobs
 
 TEXTS = [
     "Mara had 47 apples. She bought 38 more.",
@@ -15,9 +16,7 @@ TEXTS = [
 
 def logprobs_after(model: HuggingFaceModel, tokens: Ids) -> torch.Tensor:
     """The naive way: the whole sequence through the whole model, alone, without a cache."""
-    with torch.no_grad():
-        logits = model.model(torch.tensor([[*model.start, *tokens]]), use_cache=False).logits
-    return logits[0, -1].log_softmax(-1)
+    return logprobs(model, tokens)[-1]
 
 
 def read(model: HuggingFaceModel):

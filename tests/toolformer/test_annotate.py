@@ -1,13 +1,12 @@
-import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from graft.errors import ModelError, ToolError
+from graft.errors import ModelError
 from graft.models.finetune import copy_to_train, loss_of_rows
 from graft.models.huggingface import HuggingFaceModel
 from graft.models.language import Branch, Ids
@@ -19,12 +18,13 @@ from graft.toolformer.annotate import (
     most_text_tokens,
     select_positions,
 )
-from graft.toolformer.call import Call, parse_asked
+from graft.toolformer.call import Call
 from graft.toolformer.dataset import Annotated, Candidate, Text, generator, splice
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.prompt import render_input, render_prompt
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
+from oracle import annotate_slowly
 
 DAY = datetime.date(2023, 1, 30)
 SUM, LETTER = "Mara had 47 apples and 38 plums, in all", "Dear Teren, today it is"
@@ -111,69 +111,10 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert config.of(calculator_tool()) == Sampling(threshold=0.0, positions=20, samples=10)
 
 
-@dataclass
-class Naive:
-    """One text, one position and one token at a time, without cache, mask or batch."""
-
-    text: Text
-    model: HuggingFaceModel
-    tool: Tool
-
-    def after(self, row: Ids) -> torch.Tensor:
-        prompt = fitting_prompt(self.tool, self.model)
-        asked = self.model.encode_after(render_input(self.text.text))
-        with torch.no_grad():
-            tokens_1T = torch.tensor([[*self.model.start, *prompt, *asked, *row]])
-            return self.model.model(tokens_1T, use_cache=False).logits[0, -1].float()
-
-    def probabilities(self) -> list[float]:
-        tokens, marker = self.model.encode(self.text.text), self.model.encode_after(" [")
-        found = [1.0] * len(tokens)
-        for i in range(len(tokens)):
-            for k, token in enumerate(marker):
-                found[i] *= float(self.after([*tokens[:i], *marker[:k]]).softmax(-1)[token])
-        return found
-
-    def sample(self, before: Ids, draws: np.ndarray) -> str:
-        written: list[int] = []
-        for draw in draws:
-            logits = self.after([*before, *written]) / SETTINGS.sampling.temperature
-            level = logits.softmax(-1).double().cumsum(-1)
-            written.append(int((level <= draw * float(level[-1])).sum()))
-            if set("]\n") & set(self.model.decode(written)):
-                break
-        return self.model.decode(written)
-
-    def calls(self, i: int) -> dict[Call, None]:
-        before = [*self.model.encode(self.text.text)[:i], *self.model.encode_after(" [")]
-        rng = generator(SETTINGS.seed, "annotate", self.text.id, self.tool.name, i)
-        drawn = rng.random((SETTINGS.sampling.samples, SETTINGS.call_tokens))
-        written = [self.sample(before, draws) for draws in drawn]
-        closed = [line.partition("]")[0].split(" ->")[0] for line in written if "]" in line]
-        calls = [call for call in map(parse_asked, closed) if call is not None]
-        return dict.fromkeys(call for call in calls if call.tool == self.tool.name)
-
-    def candidates(self) -> Iterator[Candidate]:
-        likely, sampling = self.probabilities(), SETTINGS.sampling
-        ranked = sorted(range(len(likely)), key=lambda i: -likely[i])[: sampling.positions]
-        for i in sorted(i for i in ranked if likely[i] > sampling.threshold):
-            for call in self.calls(i):
-                with contextlib.suppress(ToolError):
-                    result = self.tool.answer(call.argument, self.text.context)
-                    yield Candidate(i, call.answered(result), likely[i])
-
-
 def test_candidates_are_those_of_the_naive_way(annotator, calling) -> None:
     together = found(TEXTS, annotator, calling)
     for text, annotated in zip(TEXTS, together, strict=True):
-        seen = [tool for tool in calling.values() if tool.sees(text.text, text.context)]
-        expected = [one for tool in seen for one in Naive(text, annotator, tool).candidates()]
-        assert [(c.position, c.call) for c in annotated.candidates] == [
-            (c.position, c.call) for c in expected
-        ]
-        assert [c.probability for c in annotated.candidates] == pytest.approx(
-            [c.probability for c in expected], abs=1e-4
-        )
+        assert same(annotated, annotate_slowly(text, annotator, calling.values(), SETTINGS))
     calls = [c.call.tool for one in together for c in one.candidates]
     assert {"Calculator", "Calendar"} <= set(calls), "a comparison of nothing proves nothing"
 

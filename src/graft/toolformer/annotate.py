@@ -75,6 +75,9 @@ def annotate(
     """Each text, in order, with the calls that its tools could answer.
 
     The random draws of a text depend on the seed, its id, the tool and the position alone.
+    Where the model proposes, a text that does not leave room in the context for a tool's prompt
+    and the longest call gets none of that tool and is counted as `too_long`; what is no longer
+    than `most_text_tokens` does. Rules propose in texts of any length.
     """
     executor, batch = executor or Executor(), list(texts)
     found: list[list[Candidate]] = [[] for _ in batch]

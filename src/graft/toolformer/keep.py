@@ -69,7 +69,8 @@ def score(
     One pass over a text without calls serves all its candidates, and so does one behind each
     distinct call, with its result and without, wherever in the text that call is proposed. A
     call after the last token has nothing to help and is left out, and so is one that does not
-    fit the context together with its text.
+    fit the context together with its text up to the fifth token behind it; so a text may be
+    longer than the context.
     """
     rows = list(annotated)
     texts = [model.encode(row.text.text) for row in rows]
