@@ -23,11 +23,13 @@ def stages(corpus: Path, out: Path) -> None:
     config = load(teach.TeachConfig, None, given)
     shop = teach.Workshop.begin(out, config)
     began = time.perf_counter()
-    for stage in (teach.gather, teach.annotate_corpus, teach.score_candidates, teach.keep_calls):
+    before = (teach.gather, teach.annotate_corpus, teach.score_candidates, teach.keep_calls)
+    for stage in before:
         for _ in stage(shop):
             pass
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"MiB": kib / 1024, "seconds": time.perf_counter() - began}))
+    told = {"MiB": kib / 1024, "seconds": time.perf_counter() - began}
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 def measure(texts: int) -> dict[str, object]:

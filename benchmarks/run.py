@@ -102,28 +102,42 @@ def row(case: str, ways: tuple[str, str], timed: tuple[Timed[int], Timed[int]], 
 
 
 def measure(base: str, count: int, repeats: int) -> list[dict[str, object]]:
-    """Batches beside one by one; no calls beside transformers; a slow tool beside a quick one."""
-    model, texts = load_base(base), prompts(count)
-    tools = tools_by_name(["calculator"])
+    """A base's rows; random weights write no call that closes, so theirs is without calls."""
+    model = load_base(base)
+    if base == "seedling":
+        return [*with_calls(model, count, repeats), without_calls(base, model, count, repeats)]
+    return [without_calls(base, model, count, repeats)]
+
+
+def with_calls(model: HuggingFaceModel, count: int, repeats: int) -> list[dict[str, object]]:
+    """Batches beside single rows, and a slow tool beside a quick one."""
+    texts, tools = prompts(count), tools_by_name(["calculator"])
     late = {name: slow(tool) for name, tool in tools.items()}
     batched = decode(model, texts, tools, ONE_CALL)
     rows = in_turn(batched, decode(model, texts, tools, replace(ONE_CALL, rows=1)), repeats)
-    plain = replace(ONE_CALL, top_k=0, max_new_tokens=48)
-    longer = [Text(one.id, one.text) for one in documents(model, count, 40)]
-    beside = in_turn(
-        decode(without_end(model), longer, {}, plain),
-        lambda: generate(model, longer, plain),
-        repeats,
-    )
     waiting = in_turn(decode(model, texts, late, ONE_CALL), batched, repeats)
+    idle = idle_seconds(decode(model, texts, late, ONE_CALL))
     return [
-        row(base, ("32 rows", "1 row"), rows, count),
-        row(base, ("no call", "generate"), beside, count),
+        row("seedling", ("32 rows", "1 row"), rows, count),
         {
-            **row(base, ("tool of 50 ms", "tool of 0 ms"), waiting, count),
-            "idle seconds": idle_seconds(decode(model, texts, late, ONE_CALL)),
+            **row("seedling", ("tool of 50 ms", "tool of 0 ms"), waiting, count),
+            "idle seconds": idle,
         },
     ]
+
+
+def without_calls(
+    base: str, model: HuggingFaceModel, count: int, repeats: int
+) -> dict[str, object]:
+    """Decoding without tools beside transformers' own, as many tokens for each text."""
+    plain = replace(ONE_CALL, top_k=0, max_new_tokens=48)
+    texts = [Text(one.id, one.text) for one in documents(model, count, 40)]
+    beside = in_turn(
+        decode(without_end(model), texts, {}, plain),
+        lambda: generate(model, texts, plain),
+        repeats,
+    )
+    return row(base, ("no call", "generate"), beside, count)
 
 
 def without_end(model: HuggingFaceModel) -> HuggingFaceModel:
@@ -137,7 +151,7 @@ def main() -> None:
     """Measure every base that was asked for."""
     parser = arguments(QUESTION)
     parser.add_argument("--bases", nargs="+", default=list(BASES), choices=BASES)
-    parser.add_argument("--texts", type=int, nargs="+", default=[96, 64])
+    parser.add_argument("--texts", type=int, nargs="+", default=[96, 32])
     given = parser.parse_args()
     rows = [
         row

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from graft.cli.record import circumstances
-from graft.store.runs import write_json
+from graft.store.runs import write_json, write_text
 
 Result = TypeVar("Result")
 Row = Mapping[str, object]
@@ -83,7 +83,35 @@ def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> N
             "rows": [dict(row) for row in rows],
         }
         write_json(folder / f"benchmark-{name}.json", found)
+        write_text(folder / f"benchmark-{name}.md", page(name, found))
+
+
+def page(name: str, found: Mapping[str, object]) -> str:
+    """The page of a benchmark, in Markdown; everything in it stands in the JSON file."""
+    rows = cast("list[Row]", found["rows"])
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [
+        f"| {' | '.join(_written(row.get(column, '')) for column in columns)} |" for row in rows
+    ]
+    return "\n".join(
+        [
+            f"# benchmark-{name}",
+            "",
+            f"`{found['command']}` on {found['date']}, {found['machine']}, "
+            f"{found['threads']} threads, commit `{found['commit']}`. All figures stand in "
+            f"`benchmark-{name}.json`.",
+            "",
+            f"{found['question']}:",
+            "",
+            f"| {' | '.join(columns)} |",
+            "|" + "---|" * len(columns),
+            *lines,
+            "",
+        ]
+    )
 
 
 def _written(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -115,4 +115,7 @@ def test_a_network_that_cannot_be_packed_is_known_and_learns_from_padded_rows(
 def test_texts_of_like_length_are_seen_together() -> None:
     packed = pack(TEXTS)
     assert packed.order == (1, 2, 4, 5, 0, 3)
-    assert [group.texts for group in packed.groups] == [1, 2, 1, 1, 1]
+    assert [group.texts for group in packed.groups] == [3, 3]
+    lengths = [1000, 900, 790, 600, 500, 31, 2]
+    packed = pack([[1] * length for length in lengths])
+    assert [group.texts for group in packed.groups] == [2, 1, 2, 2]

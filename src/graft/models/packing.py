@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NAME = "graft_packed"
 _LIKE = 0.8  # the shortest text beside the longest: less padding or fewer calls of attention
+_SHORT = 32  # tokens of padding that cost less than a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def pack(texts: Sequence[Ids], device: torch.device | None = None) -> Packed:
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     bounds = [0]
     for k, length in enumerate(lengths):
-        if length < _LIKE * lengths[bounds[-1]]:
+        longest = lengths[bounds[-1]]
+        if length < min(_LIKE * longest, longest - _SHORT):
             bounds.append(k)
     groups: list[_Group] = []
     at = 0

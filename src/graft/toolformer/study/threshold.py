@@ -32,8 +32,9 @@ def study_threshold(
         run = out / f"{threshold:g}"
         keep = replace(shop.config.keep, threshold=threshold, tools={})
         if not (run / "report.json").is_file():
-            _copy(shop.root, run)
             begun = Workshop.begin(run, replace(shop.config, keep=keep))
+            begun.settle()
+            _copy(shop.root, run)
             try:
                 for progress in teach(begun):
                     yield replace(progress, stage=f"{threshold:g}: {progress.stage}")

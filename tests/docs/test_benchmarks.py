@@ -1,0 +1,58 @@
+"""Every benchmark runs, small; what it counts is held to, what it times is not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "annotate": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
+    "keep": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
+    "run": ("--bases", "seedling", "--texts", "4", "--repeats", "1"),
+    "train": ("--bases", "seedling", "--steps", "2", "--repeats", "1"),
+    "memory": ("--texts", "20"),
+}
+
+
+def measured(name: str, folder: Path) -> list[dict[str, float]]:
+    command = [sys.executable, f"benchmarks/{name}.py", *SMALL[name], "--record", str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((folder / f"benchmark-{name}.json").read_text())
+    assert {"command", "date", "machine", "commit", "question", "rows"} <= set(found)
+    return found["rows"]
+
+
+def test_every_benchmark_is_run_here() -> None:
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert scripts - {"stopwatch", "bases", "naive"} == set(SMALL)
+
+
+def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
+    [row] = measured("annotate", tmp_path)
+    assert row["tokens, times fewer"] >= 10
+    assert row["naive tokens"] > 2 * 25 * 100  # 25 samples of each document, read anew
+
+
+def test_scoring_takes_half_the_tokens_and_gives_the_same_gains(tmp_path: Path) -> None:
+    [row] = measured("keep", tmp_path)
+    assert row["tokens, times fewer"] >= 2
+    assert row["candidates"] > 10
+    assert row["gains apart by"] < 1e-4
+
+
+def test_decoding_stands_still_for_no_tool_while_another_row_can_go_on(tmp_path: Path) -> None:
+    batch, waiting, plain = measured("run", tmp_path)
+    assert batch["calls"] == waiting["calls"] == 4
+    assert plain["calls"] == 0
+
+
+@pytest.mark.parametrize("name", ["train", "memory"])
+def test_it_gives_a_row_for_each_case(name: str, tmp_path: Path) -> None:
+    rows = measured(name, tmp_path)
+    assert len(rows) == {"train": 2, "memory": 1}[name]
