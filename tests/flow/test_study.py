@@ -44,7 +44,7 @@ def study(folder: Path, name: str, *flags: str) -> str:
 
 
 def recorded(folder: Path, name: str) -> dict[str, object]:
-    """What a study wrote for the documents: a picture, a page, and figures with their origin."""
+    """What a study wrote for the documents: figures with their origin, a page and a picture."""
     told = folder / "told"
     found = json.loads((told / f"study-{name}.json").read_text())
     assert (told / f"study-{name}.png").stat().st_size > 5000
