@@ -16,9 +16,17 @@ Result = Mapping[str, float]
 Results = Mapping[str, Mapping[str, Result]]
 
 
-def told(name: str, report: Path) -> list[str]:
+def told(name: str, report: Mapping[str, object]) -> list[str]:
     """The study's findings as lines of Markdown."""
-    return _LINES[name](read_json(report))
+    return _LINES[name](report)
+
+
+def page(name: str, found: Mapping[str, object]) -> str:
+    """The page of a recorded study; everything in it stands in the JSON file."""
+    report, stem = cast("Mapping[str, object]", found["report"]), f"study-{name}"
+    return "\n".join(
+        [*head(stem, found), *told(name, report), "", f"![{name}]({stem}.png)", ""]
+    )
 
 
 def draw(name: str, report: Path, picture: Path) -> None:
@@ -32,12 +40,10 @@ def draw(name: str, report: Path, picture: Path) -> None:
 def record_study(name: str, report: Path, folder: Path, command: str) -> None:
     """Write `study-NAME.json`, `.md` and `.png` for the documents."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = f"study-{name}"
     found = {"command": command, **circumstances(), "report": read_json(report)}
-    write_json(folder / f"{page}.json", found)
-    lines = [*head(page, found), *told(name, report), "", f"![{name}]({page}.png)", ""]
-    write_text(folder / f"{page}.md", "\n".join(lines))
-    draw(name, report, folder / f"{page}.png")
+    write_json(folder / f"study-{name}.json", found)
+    write_text(folder / f"study-{name}.md", page(name, found))
+    draw(name, report, folder / f"study-{name}.png")
 
 
 def _scaling(report: Mapping[str, object]) -> list[str]:

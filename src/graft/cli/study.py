@@ -146,9 +146,10 @@ def _folder(run: Path) -> Path:
 def _tell(report: Path, name: str, command: str, record: Path | None) -> None:
     """Print a study's page and draw its picture beside its report, and record both."""
     from graft.cli.studies import draw, record_study, told
+    from graft.store.whole import read_json
 
     draw(name, report, report.with_suffix(".png"))
-    for line in told(name, report):
+    for line in told(name, read_json(report)):
         typer.echo(line)
     if record is not None:
         record_study(name, report, record, command)
