@@ -30,7 +30,14 @@ from graft.toolformer.keep import KeepConfig, choose, merge, score
 from graft.toolformer.run import run
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
 from graft.toolformer.writing import RunConfig
-from oracle import annotate_slowly, choose_slowly, gain, merge_slowly, score_slowly
+from oracle import (
+    SlowAnnotator,
+    annotate_slowly,
+    choose_slowly,
+    gain,
+    merge_slowly,
+    score_slowly,
+)
 from small_models import ARCHITECTURES, make_model
 
 CONVENTIONS = (
@@ -295,3 +302,14 @@ def test_a_text_longer_than_the_context_is_cut_into_passages_that_every_stage_ta
         assert [candidate for candidate, _ in scored.candidates] == list(ends)
     written = run(passages, reader, {}, RunConfig(max_new_tokens=2))
     assert [generation.cut for generation in written] == [0] * len(passages)
+
+
+def test_a_text_is_too_long_from_where_the_longest_call_behind_it_would_not_fit(reader) -> None:
+    texts = [Text(str(count), "7" * count) for count in range(1, 130)]
+    once = replace(FEW, sampling=Sampling(threshold=0.0, positions=1, samples=1))
+    annotated = annotate(texts, reader, {"Up": TOOLS["Up"]}, once)
+    left_out = [row.counts["Up.too_long"] == 1 for row in annotated]
+    assert left_out == [
+        SlowAnnotator(reader, TOOLS["Up"], text, once).is_too_long() for text in texts
+    ]
+    assert {True, False} == set(left_out)
