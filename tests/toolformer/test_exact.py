@@ -101,7 +101,11 @@ BY_RULES = AnnotateConfig(proposer="rules")
 KEEP = KeepConfig(separator=" ~ ", cap=4, calls_per_text=2)
 
 
-@pytest.fixture(scope="module", params=[(a, c) for a in ARCHITECTURES for c in CONVENTIONS])
+@pytest.fixture(
+    scope="module",
+    params=[(a, c) for a in ARCHITECTURES for c in CONVENTIONS],
+    ids=", ".join,
+)
 def network(request: pytest.FixtureRequest) -> HuggingFaceModel:
     """A random model of each architecture with each kind of tokenizer."""
     return make_model(*request.param)
