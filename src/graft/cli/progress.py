@@ -1,7 +1,10 @@
 """Progress of long work as bars with rate and remaining time."""
 
-from collections.abc import Iterable
-from typing import Protocol
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +18,7 @@ from rich.progress import (
 )
 
 
+@runtime_checkable
 class Advance(Protocol):
     """How far a stage is."""
 
@@ -49,8 +53,9 @@ def show(advances: Iterable[Advance], console: Console | None = None) -> None:
     console = console or Console(stderr=True)
     bars: dict[str, TaskID] = {}
     last: Advance | None = None
-    with _bars(console) as progress:
+    with _bars(console) as progress, _heeding_ctrl_c() as heed:
         for advance in advances:
+            heed()
             if last is not None and last.stage != advance.stage:
                 _say(console, last)
             last = advance
@@ -62,6 +67,30 @@ def show(advances: Iterable[Advance], console: Console | None = None) -> None:
             progress.update(bar, completed=advance.done, total=advance.total, note=note)
     if last is not None:
         _say(console, last)
+
+
+@contextlib.contextmanager
+def _heeding_ctrl_c() -> Generator[Callable[[], None]]:
+    """Ctrl-C stops at once; where a library swallowed it, the function that is given does."""
+    pressed = False
+
+    def note(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heed
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say(console: Console, advance: Advance) -> None:
