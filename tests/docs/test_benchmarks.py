@@ -46,7 +46,7 @@ def test_scoring_takes_half_the_tokens_and_gives_the_same_gains(tmp_path: Path) 
     assert row["gains apart by"] < 1e-4
 
 
-def test_decoding_stands_still_for_no_tool_while_another_row_can_go_on(tmp_path: Path) -> None:
+def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path: Path) -> None:
     batch, waiting, plain = measured("run", tmp_path)
     assert batch["calls"] == waiting["calls"] == 4
     assert plain["calls"] == 0

@@ -87,9 +87,9 @@ def frame(model: HuggingFaceModel, tokens: Ids, longest: int) -> list[list[int]]
 def loss_of_rows(model: HuggingFaceModel, rows: Sequence[Ids]) -> TokenLoss:
     """The loss of every token of framed rows but the first, which nothing predicts.
 
-    The rows are packed into one, none of them sees another, and no padding is computed. A model
-    whose attention cannot be taken apart so gets them padded on the right, where a causal model
-    looks at no padding; only real positions go through the output layer.
+    The rows are packed into one and none of them sees another; only attention pads, a little. A
+    model whose attention cannot be taken apart so gets them padded on the right, where a causal
+    model looks at no padding; only real positions go through the output layer.
     """
     if not model.packs:
         return _loss_of_padded(model, rows)
