@@ -33,8 +33,10 @@ def test_the_smallest_surely_above_the_largest_untaught_is_named_with_its_varian
 
 
 def test_overlapping_intervals_are_not_sure() -> None:
-    found = compare(MODELS, ["recipe"])["small_beats_large"]["sums"]
+    near = model("near", 500, base=result(0.0, 0.12), recipe=result(0.1, 0.3))
+    found = compare([near, MODELS[2]], ["recipe"])["small_beats_large"]["sums"]
     assert found["smallest_above"]["name"] == "large"
+    assert found["tools_help_from"] == {"recipe": "large"}
 
 
 def test_tools_help_from_the_size_whose_own_base_is_surely_beaten() -> None:
