@@ -124,7 +124,7 @@ def test_what_was_kept_are_answered_calls_in_texts_of_the_corpus(
 
 def test_the_report_has_every_task_system_and_number(taught: tuple[Path, Path]) -> None:
     whole = json.loads((taught[0] / "report.json").read_text())
-    assert set(whole) == {"tasks", "perplexity", "corpus", "tokens", "seconds"}
+    assert set(whole) == {"tasks", "over", "perplexity", "corpus", "tokens", "seconds"}
     assert set(whole["tasks"]) == {"arithmetic", "plain"}
     for systems in whole["tasks"].values():
         assert set(systems) == {"base", "control", "disabled", "toolformer"}
@@ -132,6 +132,15 @@ def test_the_report_has_every_task_system_and_number(taught: tuple[Path, Path]) 
             assert set(result) == {"accuracy", "low", "high", "n", "call_rate"}
             assert result["n"] == 3
         assert systems["disabled"]["call_rate"] == 0
+    for task, over in whole["over"].items():
+        assert set(over) == {"base", "control", "disabled"}
+        taught_one, control = (whole["tasks"][task][name] for name in ("toolformer", "control"))
+        assert over["control"]["mean"] == pytest.approx(
+            taught_one["accuracy"] - control["accuracy"]
+        )
+        lines = read_lines(taught[0] / "evaluate" / "answers" / f"{task}.jsonl")
+        right = sum(line["right"]["toolformer"] for line in lines)  # type: ignore[index]
+        assert right == round(3 * taught_one["accuracy"])
     assert set(whole["perplexity"]) == {"base", "control", "disabled"}
     assert whole["corpus"]["texts"] == 24
     assert whole["corpus"]["candidates"] >= sum(whole["corpus"]["kept"].values()) > 0

@@ -7,6 +7,7 @@ import pytest
 from graft.models.language import LanguageModel
 from graft.toolformer import evaluate as module
 from graft.toolformer.call import Call
+from graft.toolformer.compare import answers
 from graft.toolformer.dataset import Text
 from graft.toolformer.evaluate import (
     Measured,
@@ -127,6 +128,30 @@ def test_every_system_is_measured_on_every_task_and_reported_as_agreed() -> None
     result = report["tasks"]["sums"]["toolformer"]  # type: ignore[index]
     assert list(result) == ["accuracy", "low", "high", "n", "call_rate"]
     assert result["call_rate"] == 0.5
+
+
+def test_toolformer_is_put_over_the_others_question_by_question() -> None:
+    """Three right against one, which is right in both: half of the questions better."""
+    systems = {"disabled": (Writer(), {}), "toolformer": (Writer(), TOOLS)}
+    report = build_report(list(evaluate(systems, [SUMS], RunConfig())), {})
+    over = report["over"]["sums"]  # type: ignore[index]
+    assert list(over) == ["disabled"]
+    assert (over["disabled"]["mean"], over["disabled"]["n"]) == (0.5, 4)
+    assert 0.0 <= over["disabled"]["low"] < 0.5 < over["disabled"]["high"] <= 1.0
+
+
+def test_what_each_system_wrote_is_there_to_read() -> None:
+    systems = {"disabled": (Writer(), {}), "toolformer": (Writer(), TOOLS)}
+    said = {one.system: one.judged for one in evaluate(systems, [SUMS], RunConfig())}
+    lines = [json.loads(line) for line in answers(SUMS, said).splitlines()]
+    assert [line["id"] for line in lines] == ["a", "b", "c", "d"]
+    assert lines[1] == {
+        "id": "b",
+        "prompt": "2 + 2 is",
+        "answers": ["4"],
+        "right": {"disabled": False, "toolformer": True},
+        "wrote": {"disabled": " 99", "toolformer": " [Calculator(3 + 4) -> 7] 4"},
+    }
 
 
 def test_the_report_of_one_result_is_what_the_readme_shows() -> None:

@@ -1,5 +1,6 @@
 """`graft seedling`: grow the embedded models anew."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,34 @@ def grow(
         case _:
             raise ConfigError(f"unknown seedling '{kind}'; there are: language, diffusion")
     typer.echo(str(folder / "model"))
+
+
+@app.command()
+def base(
+    corpora: Annotated[
+        list[str], typer.Argument(help="files or folders of texts", metavar="CORPUS...")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for checkpoints and the model")] = Path(
+        "runs/base"
+    ),
+    config: Annotated[Path | None, typer.Option(help="a recipe in TOML")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="setting=value, as steps=200")
+    ] = None,
+) -> None:
+    """Grow a small base model on your own texts; goes on where it was stopped.
+
+    For trying things on real text where no pretrained model is at hand.
+
+    Example: graft seedling base problems.jsonl articles/ --set shares=[0.6,0.4]
+    """
+    from graft.cli.progress import show
+    from graft.config import load
+    from graft.grow.base import GrowBaseConfig, grow_base
+
+    named = f"corpora={json.dumps(corpora)}"
+    show(grow_base(load(GrowBaseConfig, config, [named, *(settings or [])]), out))
+    typer.echo(str(out / "model"))
 
 
 @app.command()

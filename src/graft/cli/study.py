@@ -77,11 +77,11 @@ def decoding(run: Run, record: Record = None) -> None:
     from graft.models.huggingface import load_model
     from graft.store.runs import write_json
     from graft.toolformer.study.decoding import study_decoding
-    from graft.toolformer.tasks.files import load_task
+    from graft.toolformer.tasks.benchmarks import open_tasks
     from graft.toolformer.workshop import Workshop
 
     shop, found = Workshop.resume(run), dict[str, object]()
-    tasks = [load_task(path) for path in shop.config.evaluate.tasks]
+    tasks = open_tasks(shop.config.evaluate.tasks)
     taught = load_model(str(shop.require_model("toolformer")))
     show(study_decoding(taught, shop.tools, tasks, shop.config.run, found))
     report = _folder(run) / "decoding.json"

@@ -55,6 +55,9 @@ def show_report(report: Path) -> None:
         table.add_row(task, *cells)
     console = Console()
     console.print(table)
+    for task, others in content.get("over", {}).items():
+        told = ", ".join(f"{name} {_points(one)}" for name, one in others.items())
+        console.print(f"{task}, toolformer over: {told}", highlight=False)
     perplexity = cast("dict[str, float]", content.get("perplexity", {}))
     if perplexity:
         told = ", ".join(f"{name} {value:.3f}" for name, value in perplexity.items())
@@ -65,6 +68,12 @@ def _cell(result: Mapping[str, float]) -> str:
     low, high = 100 * result["low"], 100 * result["high"]
     calls = 100 * result["call_rate"]
     return f"{100 * result['accuracy']:.1f} ({low:.1f}-{high:.1f}; {calls:.0f}%)"
+
+
+def _points(difference: Mapping[str, float]) -> str:
+    """A difference of accuracies in points, with its interval over pairs."""
+    mean, low, high = (100 * difference[name] for name in ("mean", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _read(path: Path) -> dict[str, object]:

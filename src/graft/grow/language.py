@@ -104,7 +104,32 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
     Yields after each step; the finished model is in `folder/model`.
     """
     tokenizer = new_tokenizer(config)
-    model = new_model(config, tokenizer)
+    return grow_model(
+        config,
+        (new_model(config, tokenizer), tokenizer),
+        lambda step: batch_of(config, tokenizer, step),
+        (config.steps + config.again_steps, two_rounds(config)),
+        folder,
+    )
+
+
+def grow_model(
+    config: GrowConfig,
+    grown: tuple[LlamaForCausalLM, PreTrainedTokenizerFast],
+    batch_at: Callable[[int], Batch],
+    plan: tuple[int, Callable[[int], float]],
+    folder: Path,
+) -> Iterator[Step]:
+    """Train a model and its tokenizer in `folder`, from the last checkpoint if there is one.
+
+    Args:
+        config: the optimizer's settings and how often to save.
+        grown: the model with its first weights, and its tokenizer.
+        batch_at: the batch of a step, counted from 0.
+        plan: how many steps, and the factor on the learning rate at each.
+        folder: for checkpoints and the model.
+    """
+    model, tokenizer = grown
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learning_rate,
@@ -115,8 +140,8 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
     start = done[-1].step if done else 0
     if done:
         load_checkpoint(done[-1], model, optimizer)
-    total, schedule = config.steps + config.again_steps, two_rounds(config)
-    batches = ([batch_of(config, tokenizer, step)] for step in range(start, total))
+    total, schedule = plan
+    batches = ([batch_at(step)] for step in range(start, total))
     steps = fit(batches, lambda batch: _loss_of(model, batch), optimizer, schedule, start=start)
     for step in steps:
         if step.index % config.checkpoint_every == 0 or step.index == total:

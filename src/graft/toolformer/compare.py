@@ -3,18 +3,19 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from graft.models.huggingface import load_model
 from graft.scale.progress import Progress
-from graft.store.runs import write_json
+from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, writing
 from graft.toolformer.corpus import CorpusReader
 from graft.toolformer.dataset import Text
 from graft.toolformer.evaluate import (
+    Judged,
     Measured,
     System,
     build_report,
@@ -22,7 +23,8 @@ from graft.toolformer.evaluate import (
     measure_perplexity,
 )
 from graft.toolformer.run import Generation, run
-from graft.toolformer.tasks.files import load_task
+from graft.toolformer.tasks.benchmarks import open_task, open_tasks
+from graft.toolformer.tasks.task import Task
 from graft.toolformer.train import divide
 from graft.toolformer.workshop import Workshop, read_merged
 
@@ -30,7 +32,7 @@ from graft.toolformer.workshop import Workshop, read_merged
 def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     """Put base, control, disabled and Toolformer to the recipe's tasks; writes the report."""
     config = shop.config
-    tasks = [load_task(path) for path in config.evaluate.tasks]
+    tasks = open_tasks(config.evaluate.tasks)
     control = load_model(str(shop.require_model("control")))
     taught = load_model(str(shop.require_model("toolformer")))
     shop.settle()
@@ -61,8 +63,12 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     }
     report = build_report(measured, perplexities)
     tokens = sum(model.tokens_processed for model in (shop.model, control, taught)) - before
-    with writing(shop.root / "evaluate"):
-        (shop.root / "evaluate").mkdir(exist_ok=True)
+    folder = shop.root / "evaluate" / "answers"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        said = {one.system: one.judged for one in measured if one.task == task.name}
+        write_text(folder / f"{task.name}.jsonl", answers(task, said))
     write_json(shop.root / "evaluate" / "report.json", report)
     write_json(
         shop.root / "evaluate" / "seconds.json",
@@ -71,13 +77,29 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     write_json(shop.root / "report.json", {**report, **summarize(shop)})
 
 
+def answers(task: Task, said: Mapping[str, Sequence[Judged]]) -> str:
+    """Every question of a task with what each system wrote, as JSON lines to read."""
+    lines: list[str] = []
+    for index, asked in enumerate(task.questions):
+        judged = {system: one[index] for system, one in said.items()}
+        line = {
+            "id": asked.id,
+            "prompt": asked.prompt,
+            "answers": asked.answers,
+            "right": {system: one.right for system, one in judged.items()},
+            "wrote": {system: one.wrote for system, one in judged.items()},
+        }
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    return "".join(lines)
+
+
 def generate_some(shop: Workshop, per_task: Iterable[int]) -> list[Generation]:
     """The taught model on the first questions of each task."""
     model = load_model(str(shop.require_model("toolformer")))
     prompts = [
         Text(asked.id, asked.prompt, asked.date)
-        for path, count in zip(shop.config.evaluate.tasks, per_task, strict=False)
-        for asked in load_task(path).questions[:count]
+        for name, count in zip(shop.config.evaluate.tasks, per_task, strict=False)
+        for asked in open_task(name).questions[:count]
     ]
     return list(run(prompts, model, shop.tools, shop.config.run, shop.executor))
 

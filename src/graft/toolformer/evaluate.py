@@ -5,10 +5,10 @@ is written. The controls are the base, the base finetuned on the same texts with
 the finetuned model without its tools.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from graft.measure.interval import bootstrap_mean
+from graft.measure.interval import bootstrap_difference, bootstrap_mean
 from graft.measure.text import perplexity
 from graft.models.language import LanguageModel
 from graft.toolformer.call import OPEN
@@ -40,6 +40,8 @@ class Judged:
 
     right: bool
     called: bool
+    wrote: str = ""
+    """The continuation, with its calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Measured:
     task: str
     system: str
     result: TaskResult
+    judged: tuple[Judged, ...] = ()
+    """Question by question."""
 
 
 def evaluate(
@@ -62,8 +66,8 @@ def evaluate(
     """Every system on every task, each when it is done."""
     for task in tasks:
         for name, (model, tools) in systems.items():
-            result = evaluate_task(task, model, tools, settings, seed=seed, executor=executor)
-            yield Measured(task.name, name, result)
+            judged = judge(task, model, tools, settings, executor=executor)
+            yield Measured(task.name, name, summed(judged, seed), tuple(judged))
 
 
 def evaluate_task(
@@ -76,7 +80,11 @@ def evaluate_task(
     executor: Executor | None = None,
 ) -> TaskResult:
     """Let a model continue each question; what it says is judged without its calls."""
-    judged = judge(task, model, tools, settings, executor=executor)
+    return summed(judge(task, model, tools, settings, executor=executor), seed)
+
+
+def summed(judged: Sequence[Judged], seed: int) -> TaskResult:
+    """The shares of all questions, with an interval whose resamples are those of the seed."""
     accuracy = bootstrap_mean([one.right for one in judged], seed=seed)
     rate = sum(one.called for one in judged) / accuracy.n
     return TaskResult(accuracy.mean, accuracy.low, accuracy.high, accuracy.n, rate)
@@ -94,7 +102,7 @@ def judge(
     prompts = (Text(asked.id, asked.prompt, asked.date) for asked in task.questions)
     generations = run(prompts, model, tools, settings, executor)
     return [
-        Judged(question.is_right(one.plain, len(one.calls)), len(one.calls) > 0)
+        Judged(question.is_right(one.plain, len(one.calls)), len(one.calls) > 0, one.text)
         for question, one in zip(task.questions, generations, strict=True)
     ]
 
@@ -110,8 +118,26 @@ def measure_perplexity(
 def build_report(
     measured: Iterable[Measured], perplexities: Mapping[str, float]
 ) -> dict[str, object]:
-    """As JSON: `{"tasks": {task: {system: {"accuracy", ...}}}, "perplexity": {system: p}}`."""
+    """As JSON: `{"tasks": {task: {system: {"accuracy", ...}}}, "perplexity": {system: p}}`.
+
+    Where `toolformer` was asked beside others, `over` has the difference of its accuracy to
+    each of them, with a 95% interval over pairs of answers to one question.
+    """
     tasks: dict[str, dict[str, object]] = {}
+    rights: dict[str, dict[str, list[float]]] = {}
     for one in measured:
         tasks.setdefault(one.task, {})[one.system] = asdict(one.result)
-    return {"tasks": tasks, "perplexity": dict(perplexities)}
+        rights.setdefault(one.task, {})[one.system] = [float(j.right) for j in one.judged]
+    report: dict[str, object] = {"tasks": tasks, "perplexity": dict(perplexities)}
+    over = {task: _over(systems) for task, systems in rights.items() if any(_over(systems))}
+    return report | ({"over": over} if over else {})
+
+
+def _over(rights: Mapping[str, list[float]]) -> dict[str, object]:
+    """Toolformer's accuracy less that of each other system, question by question."""
+    taught = rights.get("toolformer")
+    return {
+        system: asdict(bootstrap_difference(taught, right))
+        for system, right in rights.items()
+        if taught and right and system != "toolformer"
+    }

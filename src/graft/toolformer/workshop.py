@@ -42,7 +42,7 @@ Trained = Literal["toolformer", "control"]
 class EvaluateConfig:
     """Settings of `evaluate`."""
 
-    tasks: tuple[Path, ...] = ()  # JSON lines of questions
+    tasks: tuple[str, ...] = ()  # files of questions, or KIND:FILE for a benchmark's own
     texts: Path | None = None  # texts for perplexity; else the development texts of `train`
     seed: int = 0
 

@@ -13,6 +13,7 @@ from graft.toolformer.tasks.benchmarks import (
     load_questions,
     load_squad,
     load_xquad_lines,
+    open_tasks,
 )
 from graft.toolformer.tasks.task import Question, Task
 
@@ -201,3 +202,26 @@ def test_one_question_is_asked_in_every_language_about_the_english_paragraph() -
     assert chinese.questions[0].prompt.endswith("黑豹队的防守丢了多少分？")  # noqa: RUF001
     assert "gave up just 308 points" in german.questions[0].prompt
     assert german.questions[0].answers == chinese.questions[0].answers == ("308",)
+
+
+def test_a_recipe_names_a_benchmark_by_its_kind_or_a_file_alone(tmp_path: Path) -> None:
+    problem = {"id": "1", "question": "Two and two?", "answer": 4.0}
+    own = {"id": "1", "prompt": "2 and 2 make", "answers": ["4"], "metric": "first_number"}
+    (tmp_path / "theirs.jsonl").write_text(json.dumps(problem) + "\n")
+    (tmp_path / "ours.jsonl").write_text(json.dumps(own) + "\n")
+    theirs, ours = open_tasks(
+        [f"asdiv:{tmp_path / 'theirs.jsonl'}", str(tmp_path / "ours.jsonl")]
+    )
+    assert theirs.questions[0].prompt == "Two and two? The answer is"
+    assert ours.questions[0].prompt == "2 and 2 make"
+    with pytest.raises(DataError, match="unknown kind of task 'svamp'"):
+        open_tasks([f"svamp:{tmp_path / 'ours.jsonl'}"])
+
+
+def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
+    own = {"prompt": "2 and 2 make", "answers": ["4"], "metric": "first_number"}
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "sums.jsonl").write_text(json.dumps(own) + "\n")
+    with pytest.raises(DataError, match="both tasks are called 'sums'"):
+        open_tasks([str(tmp_path / folder / "sums.jsonl") for folder in ("one", "other")])

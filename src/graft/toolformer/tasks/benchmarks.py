@@ -6,7 +6,7 @@ asks with the paper's zero-shot prompts (Schick et al. 2023, Section 4.2).
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -49,6 +49,34 @@ def load_benchmark(kind: str, path: Path) -> Task:
     if kind not in KINDS:
         raise DataError(f"unknown kind of task '{kind}'; there are {', '.join(KINDS)}")
     return KINDS[kind](path)
+
+
+def open_task(named: str) -> Task:
+    """The task of a recipe: `FILE` in graft's own format, or `KIND:FILE`, as `asdiv:a.xml`.
+
+    Raises:
+        DataError: as `load_benchmark`.
+    """
+    kind, colon, path = named.partition(":")
+    if colon and (kind in KINDS or not Path(named).exists()):
+        return load_benchmark(kind, Path(path))
+    return load_task(Path(named))
+
+
+def open_tasks(named: Iterable[str]) -> list[Task]:
+    """The tasks of a recipe, in order.
+
+    Raises:
+        DataError: a file cannot be used, or two tasks have one name.
+    """
+    opened = {name: open_task(name) for name in named}
+    names: dict[str, str] = {}
+    for file, task in opened.items():
+        if (other := names.setdefault(task.name, file)) != file:
+            raise DataError(
+                f"{other} and {file}: both tasks are called '{task.name}'; rename one"
+            )
+    return list(opened.values())
 
 
 def load_asdiv(path: Path) -> Task:
