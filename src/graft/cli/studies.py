@@ -1,6 +1,6 @@
 """What a study found, as Markdown and as a picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -51,13 +51,36 @@ def _scaling(report: Mapping[str, object]) -> list[str]:
     lines = [
         "Right answers in %, with 95% bootstrap interval, and share of inputs with a call."
     ]
-    for task, systems in models[0]["tasks"].items():
-        lines += ["", f"## {task}", "", *_table("model | parameters", list(systems))]
+    for task in models[0]["tasks"]:
+        systems = _systems(models, task)
+        lines += ["", f"## {task}", "", *_table("model | parameters", systems)]
         for model in models:
-            cells = " | ".join(cell(model["tasks"][task][one]) for one in systems)
-            lines.append(f"| {model['name']} | {model['parameters']:,} | {cells} |")
+            found = model["tasks"][task]
+            cells = [cell(found[one]) if one in found else "nothing kept" for one in systems]
+            lines.append(f"| {model['name']} | {model['parameters']:,} | {' | '.join(cells)} |")
     beaten = cast("dict[str, dict[str, object]]", report["small_beats_large"])
-    return [*lines, "", *(_sentence(task, one) for task, one in beaten.items())]
+    return [
+        *lines,
+        "",
+        "## Small taught beside large untaught",
+        "",
+        *(_sentence(task, one) for task, one in beaten.items() if task != "plain"),
+        "",
+        "The smallest model that is surely better with tools than its own base:",
+        "",
+        *(_from_where(task, one) for task, one in beaten.items() if task != "plain"),
+    ]
+
+
+def _systems(models: Sequence[Mapping[str, Results]], task: str) -> list[str]:
+    """The columns: whatever any model has a result of."""
+    return list(dict.fromkeys(one for model in models for one in model["tasks"][task]))
+
+
+def _from_where(task: str, found: Mapping[str, object]) -> str:
+    helped = cast("dict[str, str | None]", found["tools_help_from"])
+    told = (f"{variant} {name or 'none'}" for variant, name in helped.items())
+    return f"* {task}: {', '.join(told)}"
 
 
 def _sentence(task: str, found: Mapping[str, object]) -> str:
@@ -77,12 +100,13 @@ def _sentence(task: str, found: Mapping[str, object]) -> str:
 def _draw_scaling(report: Mapping[str, object]) -> Figure:
     """Accuracy against size, untaught and taught in each variant, a panel for each task."""
     models = cast("list[dict[str, Results]]", report["models"])
-    sizes = [cast("float", model["parameters"]) for model in models]
     tasks = [task for task in models[0]["tasks"] if task != "plain"]
     figure, panels = _panels(tasks)
     for axes, task in zip(panels, tasks, strict=True):
-        for index, name in enumerate(models[0]["tasks"][task]):
-            results = [model["tasks"][task][name] for model in models]
+        for index, name in enumerate(_systems(models, task)):
+            those = [model for model in models if name in model["tasks"][task]]
+            sizes = [cast("float", model["parameters"]) for model in those]
+            results = [model["tasks"][task][name] for model in those]
             style = "--" if name in ("base", "control") else "-"
             colour = COLOURS.get(name, f"C{index}")
             _line(axes, sizes, results, style=style, colour=colour, label=name)

@@ -47,6 +47,13 @@ def test_tools_help_from_the_size_whose_own_base_is_surely_beaten() -> None:
     assert none["smallest_above"] is None
 
 
+def test_a_variant_that_kept_nothing_is_left_out_of_the_comparison() -> None:
+    bare = model("bare", 50, base=NOTHING, recipe=result(0.4, 0.6))
+    found = compare([bare, MODELS[2]], ["recipe", "more"])["small_beats_large"]["sums"]
+    assert found["smallest_above"]["name"] == "bare"
+    assert found["tools_help_from"] == {"recipe": "bare", "more": "large"}
+
+
 @pytest.mark.parametrize(
     ("models", "variants", "said"),
     [({}, ["recipe"], "no model to study"), ({"a": "seedling"}, ["more"], "'recipe' is what")],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from graft.errors import ConfigError
+from graft.errors import ConfigError, DataError
 from graft.models.huggingface import load_model
 from graft.scale.progress import Progress
 from graft.store.runs import write_json
@@ -43,7 +43,11 @@ class Family:
 
 
 def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
-    """Teach every model in every variant, the smallest first; `out/report.json` at the end."""
+    """Teach every model in every variant, the smallest first; `out/report.json` at the end.
+
+    A variant that leaves a model nothing to learn from is told so in the report; without the
+    recipe itself there is nothing to compare with, so what stops that one stops the study.
+    """
     sizes = {name: _parameters(model) for name, model in family.models.items()}
     ordered = sorted(sizes, key=sizes.__getitem__)
     runs: list[tuple[str, Variant]] = [
@@ -51,7 +55,14 @@ def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
     ]
     for done, (name, variant) in enumerate(runs, start=1):
         if not (out / name / variant / "report.json").is_file():
-            yield from _within(teach(_begin(family, name, variant, out)), f"{name}, {variant}")
+            try:
+                yield from _within(
+                    teach(_begin(family, name, variant, out)), f"{name}, {variant}"
+                )
+            except DataError as error:
+                if variant == "recipe":
+                    raise
+                write_json(out / name / variant / "report.json", {"failed": str(error)})
         yield Progress("study scaling", done, len(runs), "runs", f"{name}, {variant}")
     models = [_model(name, sizes[name], family, out) for name in ordered]
     write_json(out / "report.json", {"models": models, **compare(models, family.variants)})
@@ -88,7 +99,8 @@ def _first(
 ) -> dict[str, object] | None:
     for model in models:
         results = _tasks(model)[task]
-        best = max(variants, key=lambda variant: results[variant]["accuracy"])
+        taught = [variant for variant in variants if variant in results]
+        best = max(taught, key=lambda variant: results[variant]["accuracy"])
         if results[best]["low"] > bar:
             times = cast("int", largest["parameters"]) / cast("int", model["parameters"])
             return {
@@ -103,7 +115,7 @@ def _first(
 def _helped(models: Sequence[Mapping[str, object]], task: str, variant: str) -> str | None:
     for model in models:
         results = _tasks(model)[task]
-        if results[variant]["low"] > results["base"]["high"]:
+        if variant in results and results[variant]["low"] > results["base"]["high"]:
             return cast("str", model["name"])
     return None
 
@@ -141,6 +153,8 @@ def _model(name: str, parameters: int, family: Family, out: Path) -> dict[str, o
         variant: read_json(out / name / variant / "report.json") for variant in family.variants
     }
     tasks: dict[str, dict[str, object]] = {}
+    failed = {v: report["failed"] for v, report in reports.items() if "failed" in report}
+    reports = {v: report for v, report in reports.items() if v not in failed}
     for variant, report in reports.items():
         for task, systems in cast("dict[str, dict[str, object]]", report["tasks"]).items():
             found = tasks.setdefault(task, {})
@@ -151,4 +165,10 @@ def _model(name: str, parameters: int, family: Family, out: Path) -> dict[str, o
         variant: cast("dict[str, object]", report["corpus"])["kept"]
         for variant, report in reports.items()
     }
-    return {"name": name, "parameters": parameters, "tasks": tasks, "kept": kept}
+    return {
+        "name": name,
+        "parameters": parameters,
+        "tasks": tasks,
+        "kept": kept,
+        "failed": failed,
+    }
