@@ -19,12 +19,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from graft.config import to_table
 from graft.errors import ConfigError
 from graft.grow.batches import Batch, Row, encode_pieces
 from graft.grow.language import GrowConfig, grow_model, new_model
 from graft.grow.lessons import Piece
 from graft.grow.tokenizer import train_tokenizer
 from graft.scale.progress import Progress
+from graft.store.runs import Run
 from graft.toolformer.corpus import read_corpus
 from graft.train.schedule import warm_up_then
 from graft.world.story import pick
@@ -71,9 +73,10 @@ def grow_base(config: GrowBaseConfig, folder: Path) -> Iterator[Progress]:
     Raises:
         ConfigError: no corpus is named, or not a share for each.
         DataError: a corpus cannot be read.
+        StoreError: another model was begun in `folder`.
     """
     if not config.corpora:
-        raise ConfigError("a base needs texts to grow on; name them: --corpus FILE")
+        raise ConfigError("a base needs texts to grow on; name at least one file or folder")
     if len(config.shares) not in (0, len(config.corpora)):
         raise ConfigError("'shares' must have one number for each of the corpora")
     corpora = [[text.text for text in read_corpus(Path(name))] for name in config.corpora]
@@ -101,8 +104,10 @@ def grow_base(config: GrowBaseConfig, folder: Path) -> Iterator[Progress]:
         (config.steps, schedule),
         folder,
     )
-    for step in steps:
-        yield Progress("grow base", step.index, config.steps, "steps", f"loss {step.loss:.3f}")
+    with Run.open(folder, to_table(config)):
+        for step in steps:
+            note = f"loss {step.loss:.3f}"
+            yield Progress("grow base", step.index, config.steps, "steps", note)
 
 
 def batch_of(

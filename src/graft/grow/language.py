@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from graft.config import to_table
 from graft.errors import ConfigError
 from graft.grow.batches import Batch, draw_batch
 from graft.grow.lessons import LessonConfig, draw_lesson, exercise
@@ -22,6 +23,7 @@ from graft.grow.tokenizer import train_tokenizer
 from graft.models.quiet import no_progress_bars
 from graft.scale.progress import Progress
 from graft.store.folders import remove_folder, whole_folder
+from graft.store.runs import Run
 from graft.toolformer.tools import calculator, calendar, search
 from graft.toolformer.tools.prompt import render_prompt
 from graft.train.checkpoint import (
@@ -152,11 +154,12 @@ def grow_model(
 
 
 def grow_language(config: GrowConfig, folder: Path) -> Iterator[Progress]:
-    """As `grow`, telling how far it is."""
+    """As `grow`, telling how far it is; StoreError where another was begun in `folder`."""
     total = config.steps + config.again_steps
-    for step in grow(config, folder):
-        note = f"loss {step.loss:.3f}"
-        yield Progress("grow language", step.index, total, "steps", note)
+    with Run.open(folder, to_table(config)):
+        for step in grow(config, folder):
+            note = f"loss {step.loss:.3f}"
+            yield Progress("grow language", step.index, total, "steps", note)
 
 
 def two_rounds(config: GrowConfig) -> Callable[[int], float]:
