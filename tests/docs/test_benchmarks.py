@@ -1,6 +1,7 @@
 """Every benchmark runs, small; what it counts is held to, what it times is not."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def measured(name: str, folder: Path) -> list[dict[str, float]]:
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - {"stopwatch", "bases", "naive"} == set(SMALL)
+    assert scripts - {"stopwatch", "bases", "naive"} == {*SMALL, "peers"}
 
 
 def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
@@ -50,6 +51,29 @@ def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path:
     batch, waiting, plain = measured("run", tmp_path)
     assert batch["calls"] == waiting["calls"] == 4
     assert plain["calls"] == 0
+
+
+def peers(*flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "benchmarks/peers.py", *flags]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_a_peer_is_measured_from_its_clone(tmp_path: Path) -> None:
+    if not (clone := os.environ.get("GRAFT_PEER")):
+        pytest.skip("GRAFT_PEER names no clone of lucidrains/toolformer-pytorch")
+    done = peers(clone, "--texts", "1", "--record", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads((tmp_path / "benchmark-peers.json").read_text())["rows"]
+    assert [row["texts"] for row in rows] == [1, 1, 1]
+    assert rows[0]["call answered"] == 1
+
+
+def test_a_folder_that_is_no_clone_of_the_peer_is_named(tmp_path: Path) -> None:
+    done = peers(str(tmp_path))
+    assert done.returncode == 2
+    assert f"{tmp_path}: no clone of lucidrains/toolformer-pytorch" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["train", "memory"])
