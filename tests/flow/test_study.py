@@ -31,9 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sums.jsonl").write_text("\n".join(lines) + "\n")
     tasks = f'evaluate.tasks = ["{folder / "sums.jsonl"}"]'
     (folder / "recipe.toml").write_text(RECIPE + tasks + "\n")
-    said = finish(start([*GRAFT, "study", "scaling", "seedling", "--variants", "recipe,rules",
-                         "--config", "recipe.toml", "--out", "scaling", "--record", "told"],
-                        folder))  # fmt: skip
+    flags = ("--config", "recipe.toml", "--out", "scaling", "--record", "told")
+    chosen = ("seedling", "--variants", "recipe,together")
+    said = finish(start([*GRAFT, "study", "scaling", *chosen, *flags], folder))
     assert "sums: " in said
     return folder
 
@@ -58,15 +58,17 @@ def test_scaling_teaches_every_model_in_every_variant(folder: Path) -> None:
     report = recorded(folder, "scaling")
     [model] = report["models"]
     assert model["parameters"] == 1_568_000
-    assert list(model["tasks"]["sums"]) == ["base", "control", "recipe", "rules"]
+    assert list(model["tasks"]["sums"]) == ["base", "control", "recipe", "together"]
     assert {one["n"] for one in model["tasks"]["sums"].values()} == {6}
-    annotated = {
-        variant: json.loads(
-            (folder / "scaling" / "seedling" / variant / "recipe.json").read_text()
-        )["annotate"]["proposer"]
-        for variant in ("recipe", "rules")
-    }
-    assert annotated == {"recipe": "model", "rules": "rules"}
+    recipe, together = (
+        json.loads((folder / "scaling" / "seedling" / variant / "recipe.json").read_text())
+        for variant in ("recipe", "together")
+    )
+    assert recipe["annotate"]["proposer"] == "model"
+    assert together["annotate"]["proposer"] == "rules"
+    assert together["corpus"].endswith("scaling/world/corpus.jsonl")
+    assert together["train"]["epochs"] == 4 * recipe["train"]["epochs"]
+    assert together["keep"]["threshold"] == 0.2
 
 
 def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(folder: Path) -> None:

@@ -149,6 +149,35 @@ def test_the_report_has_every_task_system_and_number(taught: tuple[Path, Path]) 
     assert all(tokens > 0 for tokens in whole["tokens"].values())
 
 
+def test_kept_calls_stand_in_their_texts_for_a_person_to_judge(
+    taught: tuple[Path, Path],
+) -> None:
+    page = (taught[0] / "keep" / "kept.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in page[4:]]
+    shown = json.loads((taught[0] / "keep" / "report.json").read_text())["shown"]
+    assert len(rows) == len(shown) > 1
+    gains = [float(row[0].removeprefix("| ")) for row in rows]
+    assert gains == sorted(gains, reverse=True)
+    texts = [line["plain"] for line in read_lines(taught[0] / "keep" / "kept.jsonl")]
+    for one in shown:
+        assert any(one["before"] + one["after"] in text for text in texts)
+
+
+def test_a_report_is_shown_again_and_recorded_without_the_texts(
+    taught: tuple[Path, Path], folder: Path
+) -> None:
+    graft = (sys.executable, "-c", "from graft.cli import main; main()", "toolformer", "report")
+    flags = ("--record", str(folder / "told"), "--name", "mine")
+    said = finish(start([*graft, str(taught[0]), *flags]))
+    assert "arithmetic, toolformer over:" in said
+    found = json.loads((folder / "told" / "mine.json").read_text())
+    assert found["report"] == json.loads((taught[0] / "report.json").read_text())
+    assert [set(call) for call in found["calls"]] == [{"gain", "call"}] * len(found["calls"])
+    page = (folder / "told" / "mine.md").read_text()
+    assert "points over its control (95% interval over pairs" in page
+    assert f"`{found['calls'][0]['call']}` |" in page
+
+
 def test_the_taught_model_is_an_ordinary_folder_that_names_its_tools(
     taught: tuple[Path, Path],
 ) -> None:

@@ -4,7 +4,7 @@ import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,10 +16,17 @@ from graft.store.whole import read_json, whole_file
 Result = Mapping[str, float]
 
 
-def record(report: Path, folder: Path, name: str, command: str) -> None:
-    """Write `NAME.json`, `NAME.md` and `NAME.png` of a run's report."""
+def record(
+    report: Path,
+    folder: Path,
+    name: str,
+    command: str,
+    calls: Sequence[Mapping[str, object]] = (),
+) -> None:
+    """Write `NAME.json`, `NAME.md` and `NAME.png` of a run's report, and some of its calls."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {"command": command, **circumstances(), "report": read_json(report)}
+    found |= {"calls": list(calls)} if calls else {}
     write_json(folder / f"{name}.json", found)
     write_text(folder / f"{name}.md", page(name, found))
     plot_report(report, folder / f"{name}.png")
@@ -67,6 +74,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
     perplexity = cast("dict[str, float]", report["perplexity"])
     corpus = cast("dict[str, object]", report["corpus"])
     seconds = cast("dict[str, float]", report["seconds"])
+    over = cast("dict[str, dict[str, Result]]", report.get("over", {}))
     rows = [
         f"| {task} | " + " | ".join(cell(systems[one]) for one in SYSTEMS) + " |"
         for task, systems in tasks.items()
@@ -84,6 +92,8 @@ def page(name: str, found: Mapping[str, object]) -> str:
             "|---|" + "---|" * len(SYSTEMS),
             *rows,
             "",
+            *(_paired(task, others["control"]) for task, others in over.items()),
+            *_calls(cast("list[dict[str, object]]", found.get("calls", []))),
             f"Perplexity on held-out texts: {told}.",
             f"Corpus: {corpus['texts']} texts, {corpus['candidates']} candidate calls; "
             f"kept: {kept}.",
@@ -93,6 +103,24 @@ def page(name: str, found: Mapping[str, object]) -> str:
             "",
         ]
     )
+
+
+def _paired(task: str, one: Result) -> str:
+    """Toolformer less its control, question by question."""
+    mean, low, high = (100 * one[name] for name in ("mean", "low", "high"))
+    return (
+        f"* {task}: Toolformer is {mean:+.1f} points over its control "
+        f"(95% interval over pairs {low:+.1f} to {high:+.1f}).\n"
+    )
+
+
+def _calls(calls: list[dict[str, object]]) -> list[str]:
+    """Some of the kept calls, without the texts that they stand in."""
+    if not calls:
+        return []
+    rows = [f"| {one['gain']:.2f} | `{one['call']}` |" for one in calls]
+    heading = "Kept calls, evenly over their ranks by gain in nats:"
+    return [heading, "", "| gain | call |", "|---|---|", *rows, ""]
 
 
 def head(name: str, found: Mapping[str, object]) -> tuple[str, ...]:

@@ -29,8 +29,8 @@ def scaling(
     models: Annotated[list[str], typer.Argument(help="model folders, or 'seedling'")],
     out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/scaling"),
     variants: Annotated[
-        str, typer.Option(help="of recipe,rules,more,again")
-    ] = "recipe,rules,more,again",
+        str, typer.Option(help="of recipe,rules,more,again,together")
+    ] = "recipe,rules,more,again,together",
     config: Annotated[
         Path | None, typer.Option(help="a recipe in TOML; else the demonstration's")
     ] = None,

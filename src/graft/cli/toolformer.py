@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -132,6 +132,43 @@ def teach(
     if shop.config.evaluate.tasks:
         _print_report(out)
     typer.echo(str(out / "train" / "toolformer" / "model"))
+
+
+@app.command()
+def report(
+    run: Run,
+    record: Annotated[
+        Path | None, typer.Option(help="folder to record the result in, for docs")
+    ] = None,
+    name: Annotated[str, typer.Option(help="what the recorded result is called")] = "run",
+) -> None:
+    """Show what a finished run came to; its calls with their texts are in keep/kept.md.
+
+    Example: graft toolformer report runs/mine
+    """
+    import sys
+
+    from graft.errors import StoreError
+
+    if not (run / "report.json").is_file():
+        raise StoreError(f"{run}: not evaluated yet; run `graft toolformer evaluate {run}`")
+    _print_kept(run)
+    _print_report(run)
+    sys.stdout.write(f"{run / 'keep' / 'kept.md'}\n")
+    if record is not None:
+        from graft.cli.record import record as record_result
+
+        command = f"graft toolformer report {run} --name {name}"
+        record_result(run / "report.json", record, name, command, _some_calls(run))
+
+
+def _some_calls(run: Path, most: int = 20) -> list[dict[str, object]]:
+    """Kept calls with their gains and no text, evenly over the rows of `kept.md`."""
+    from graft.store.whole import read_json
+
+    shown = cast("list[dict[str, object]]", read_json(run / "keep" / "report.json")["shown"])
+    step = max(1, len(shown) // most)
+    return [{"gain": one["gain"], "call": one["call"]} for one in shown[::step]]
 
 
 @app.command()

@@ -222,6 +222,38 @@ def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterato
         yield Merged(row.text, tuple(tokens), tuple(plain), called)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A kept call with what stands before it and behind it, to be judged by a person."""
+
+    gain: float
+    call: Call
+    before: str
+    after: str
+
+
+def show_kept_calls(
+    scored: Iterable[Scored], kept: Kept, model: LanguageModel, most: int = 40
+) -> list[Shown]:
+    """At most so many of the kept calls, evenly over their ranks by gain, the best first."""
+    ranked = sorted(
+        (-losses.gain, text, candidate.position)
+        for text, calls in kept.calls.items()
+        for candidate, losses in calls
+    )
+    places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
+    chosen = {ranked[place][1:] for place in places}
+    shown: list[Shown] = []
+    for row in scored:
+        for candidate, losses in kept.calls.get(row.text.id, ()):
+            if (row.text.id, candidate.position) in chosen:
+                tokens = model.encode(row.text.text)
+                before = model.decode(tokens[: candidate.position])
+                after = model.decode(tokens[candidate.position :])
+                shown.append(Shown(losses.gain, candidate.call, before, after))
+    return sorted(shown, key=lambda one: (-one.gain, one.before))
+
+
 def describe(
     scored: Iterable[Scored], kept: Kept, settings: KeepConfig, extremes: int = 5
 ) -> dict[str, object]:

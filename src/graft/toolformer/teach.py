@@ -16,14 +16,23 @@ from graft.config import to_table
 from graft.errors import ConfigError
 from graft.scale.local import carry
 from graft.scale.progress import Progress
-from graft.store.runs import held, write_json
+from graft.store.runs import held, write_json, write_text
 from graft.store.shards import Row, list_shards, read_shards, write_shard
 from graft.store.whole import append_line, read_json, remove_partial, whole_file, writing
 from graft.toolformer.annotate import annotate, most_text_tokens
+from graft.toolformer.call import render
 from graft.toolformer.compare import evaluate_run
 from graft.toolformer.corpus import CorpusReader, split_passages, write_corpus
 from graft.toolformer.dataset import Merged, Scored
-from graft.toolformer.keep import Kept, choose, describe, merge, score
+from graft.toolformer.keep import (
+    Kept,
+    Shown,
+    choose,
+    describe,
+    merge,
+    score,
+    show_kept_calls,
+)
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 from graft.toolformer.train import count_steps, divide, finetune
 from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
@@ -40,6 +49,9 @@ __all__ = [
     "teach",
     "train_model",
 ]
+
+
+_AROUND = 70  # characters of a text that are shown on each side of a kept call
 
 
 def gather(shop: Workshop) -> Iterator[Progress]:
@@ -131,8 +143,46 @@ def keep_calls(shop: Workshop) -> Iterator[Progress]:
             merged = _told(merge(scored, kept, shop.model), kept, shop, file)
             rows = map(MERGED.to_row, merged)
             total = write_shard(folder / "merged.parquet", rows, MERGED.schema)
+        shown = [_row(one) for one in show_kept_calls(scored, kept, shop.model)]
+        report["shown"] = shown
+        write_text(folder / "kept.md", kept_page(shown, _count(kept)))
         write_json(folder / "report.json", report)
     yield Progress("keep", len(kept.calls), total, "texts")
+
+
+def _count(kept: Kept) -> int:
+    return sum(map(len, kept.calls.values()))
+
+
+def kept_page(shown: Iterable[Mapping[str, object]], total: int) -> str:
+    """Kept calls between what stands around them, as a table in Markdown."""
+    rows = [
+        f"| {one['gain']:.2f} | {_cell(one['before'])} | {_cell(one['call'])} "
+        f"| {_cell(one['after'])} |"
+        for one in shown
+    ]
+    lines = [
+        f"# {len(rows)} of {total} kept calls, evenly over their ranks by gain",
+        "",
+        "| gain, nats | before | call | after |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(one: Shown) -> dict[str, object]:
+    return {
+        "gain": round(one.gain, 4),
+        "call": render(one.call),
+        "before": one.before[-_AROUND:],
+        "after": one.after[:_AROUND],
+    }
+
+
+def _cell(text: object) -> str:
+    """A text in a cell of a table: on one line, and no bar in it."""
+    return " ".join(str(text).split()).replace("|", "¦")
 
 
 class _ScoredTexts:
