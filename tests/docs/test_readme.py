@@ -1,4 +1,4 @@
-"""Every command and example of the README is run, in its order, in an empty folder."""
+"""Every command and example of the README and the references is run, in order, in one folder."""
 
 import importlib
 import re
@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(console|python)\n(.*?)```", README, re.DOTALL)
+PAGES = README + "".join(
+    path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))
+)
+BLOCKS = re.findall(r"```(console|python)\n(.*?)```", PAGES, re.DOTALL)
 COMMANDS = [
     line.removeprefix("$ ")
     for kind, block in BLOCKS

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from graft.errors import ConfigError, DataError, StoreError
-from graft.grow.base import GrowBaseConfig, batch_of, echo, grow_base
+from graft.grow.base import GrowBaseConfig, batch_of, echo, grow_base, note
 from graft.models.huggingface import load_model
 
 SUMS = [
@@ -71,7 +71,7 @@ def test_rows_are_out_of_the_corpora_by_their_shares(small: GrowBaseConfig) -> N
     tokenizer = AutoTokenizer.from_pretrained(
         Path(__file__).parents[2] / "src/graft/models/seedlings/language"
     )
-    config = replace(small, echoes=0.0, rows=200)
+    config = replace(small, echoes=0.0, notes=0.0, rows=200)
     batch = batch_of(config, [SUMS, NOTES], tokenizer, 3)
     assert batch.tokens_BT.shape == (200, 48)
     rows = [tokenizer.decode(row) for row in batch.tokens_BT]
@@ -101,3 +101,11 @@ def test_what_cannot_be_grown_on_is_refused(small: GrowBaseConfig, tmp_path: Pat
         with pytest.raises(error, match=said):
             next(iter(grow_base(config, tmp_path / "refused")))
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_note_holds_what_the_text_behind_it_tells() -> None:
+    for seed in range(50):
+        written = note(np.random.default_rng(seed), SUMS[seed])
+        assert re.fullmatch(r"(\[[^\[\]]+\]){1,2}\n", written)
+        assert set(re.findall(r"\w+", written)) <= set(re.findall(r"\w+", SUMS[seed]))
+    assert note(np.random.default_rng(0), "...") == "\n"

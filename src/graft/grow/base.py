@@ -1,8 +1,10 @@
 """A small base model grown on a user's own texts, from nothing to a folder that loads anywhere.
 
-For trying graft on real text where no pretrained model is at hand. Two kinds of document:
+For trying graft on real text where no pretrained model is at hand. Three kinds of document:
 
 * *texts* of the corpora, each row of a batch out of one of them;
+* *notes*: a stretch or two of a text, in brackets, and then the text, which alone is learnt. So
+  the model learns to use what stands before a text, as the filter asks of it;
 * *echoes*: words and numbers out of a text, in no order, and the same again with other signs
   between them; only the second time is learnt. No call is among them, but its signs are: a
   model learns to copy early, whatever stands around.
@@ -33,6 +35,7 @@ from graft.world.story import pick
 
 _THING = re.compile(r"[0-9][0-9.,]*[0-9]|[0-9]|[^\W\d_]{2,}")
 _JOINTS = (" ", ", ", " = ", "=", " + ", "+", "-", " - ", "*", " * ", "/", "; ", "\n", "->")
+_ARROWS = (" -> ", "->", ") -> ", " = ", " ")
 _FRAMES = (("", ""), ("(", ")"), ("[", "]"), ("The ", "."), ("$", ""), ("[", "]\n"))
 
 
@@ -46,6 +49,8 @@ class GrowBaseConfig:
     """The share of rows out of each corpus; equal ones if none are named."""
     echoes: float = 0.15
     """Share of documents that are echoes."""
+    notes: float = 0.4
+    """Share of the texts that have notes before them."""
     width: int = 192
     layers: int = 4
     heads: int = 6
@@ -143,7 +148,30 @@ def _document(
     if len(text) > letters:
         begin = int(rng.integers(len(text) - letters // 2))
         text = text[text.find(" ", begin) + 1 :][:letters]
+    if rng.random() < config.notes:
+        return [(note(rng, text), False), (text, True)]
     return [(text, True)]
+
+
+def note(rng: np.random.Generator, text: str) -> str:
+    """One stretch or two of what `text` begins with, in brackets, on a line of their own.
+
+    Each ends in a word or a number of the text, more often in a number where there are any;
+    half the time its signs are others than in the text.
+    """
+    things = list(_THING.finditer(text[:600]))
+    numbers = [k for k, thing in enumerate(things) if thing[0][0].isdigit()]
+    written: list[str] = []
+    for _ in range(int(rng.integers(1, 3)) if things else 0):
+        among = numbers if numbers and rng.random() < 0.7 else range(len(things))
+        last = int(pick(rng, tuple(among)))
+        chosen = things[max(0, last - int(rng.integers(1, 6))) : last + 1]
+        stretch = text[chosen[0].start() : chosen[-1].end()]
+        if rng.random() < 0.5:
+            said = [thing[0] for thing in chosen]
+            stretch = pick(rng, _JOINTS).join(said[:-1]) + pick(rng, _ARROWS) + said[-1]
+        written.append(f"[{stretch}]")
+    return "".join(written) + "\n"
 
 
 def echo(rng: np.random.Generator, text: str) -> list[Piece]:
