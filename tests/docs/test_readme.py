@@ -1,4 +1,4 @@
-"""Every command and example of the README and the references is run, in order, in one folder."""
+"""Every command and example of the README and the references is run in one empty folder."""
 
 import importlib
 import re
