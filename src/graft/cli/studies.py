@@ -112,7 +112,8 @@ def _draw_scaling(report: Mapping[str, object]) -> Figure:
             _line(axes, sizes, results, style=style, colour=colour, label=name)
         axes.set_xscale("log")
         axes.set_xlabel("parameters")
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
     return figure
 
 
@@ -145,7 +146,7 @@ def _draw_decoding(report: Mapping[str, object]) -> Figure:
 
 def _quality(report: Mapping[str, object]) -> list[str]:
     tools = cast("dict[str, list[dict[str, object]]]", report["quality"])
-    lines = ["A call is useful where its result is told after it and was not before."]
+    lines = ["A call is useful where its result brings news that the next five words tell."]
     for tool, bins in tools.items():
         lines += ["", f"## {tool}", "", *_table("gain in nats", ["useful in %", "for example"])]
         for one in bins:
