@@ -72,9 +72,10 @@ def _scaling(report: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _systems(models: Sequence[Mapping[str, Results]], task: str) -> list[str]:
+def _systems(models: Sequence[Mapping[str, object]], task: str) -> list[str]:
     """The columns: whatever any model has a result of."""
-    return list(dict.fromkeys(one for model in models for one in model["tasks"][task]))
+    found = (cast("Results", model["tasks"])[task] for model in models)
+    return list(dict.fromkeys(one for systems in found for one in systems))
 
 
 def _from_where(task: str, found: Mapping[str, object]) -> str:
