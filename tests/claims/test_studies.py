@@ -59,3 +59,14 @@ def test_calls_of_higher_gain_are_useful_more_often() -> None:
 
 def _useful(one: dict[str, object]) -> float:
     return cast("Result", one["useful"])["mean"]
+
+
+def test_on_real_word_problems_toolformer_is_better_than_its_control() -> None:
+    found = cast("dict[str, dict[str, dict[str, Result]]]", problems())
+    assert found["over"]["asdiv"]["control"]["low"] > 0
+    assert found["tasks"]["asdiv"]["toolformer"]["n"] > 2000
+    assert cast("dict[str, dict[str, int]]", found["corpus"])["kept"]["Calculator"] == 261
+
+
+def problems() -> object:
+    return read_json(RESULTS / "word-problems.json")["report"]
