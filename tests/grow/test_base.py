@@ -92,14 +92,28 @@ def test_an_echo_says_the_same_things_again_and_only_that_is_learnt() -> None:
         assert len(first) >= 3
 
 
-def test_what_cannot_be_grown_on_is_refused(small: GrowBaseConfig, tmp_path: Path) -> None:
-    for config, error, said in (
-        (replace(small, corpora=()), ConfigError, "name at least one file"),
-        (replace(small, shares=(1.0,)), ConfigError, "one number for each"),
-        (replace(small, corpora=("nowhere.jsonl",), shares=()), DataError, "nowhere.jsonl"),
-    ):
-        with pytest.raises(error, match=said):
-            next(iter(grow_base(config, tmp_path / "refused")))
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({"corpora": (), "shares": ()}, ConfigError, "name at least one file"),
+        ({"corpora": ("nowhere.jsonl",), "shares": ()}, DataError, "nowhere.jsonl"),
+        ({"shares": (1.0,)}, ValueError, "one number for each"),
+        ({"shares": (0.0, 0.0)}, ValueError, "'shares' must be more than 0"),
+        ({"width": 32, "heads": 6}, ValueError, "'width' 32 must be an even number"),
+        ({"vocabulary": 10}, ValueError, "'vocabulary' begins at 260"),
+        ({"steps": 0}, ValueError, "'steps' begins at 1"),
+        ({"notes": 1.5}, ValueError, "'notes' lie in"),
+    ],
+)
+def test_what_cannot_be_grown_is_refused_before_anything_is_made(
+    small: GrowBaseConfig,
+    tmp_path: Path,
+    wrong: dict[str, object],
+    error: type[Exception],
+    said: str,
+) -> None:
+    with pytest.raises(error, match=said):
+        next(iter(grow_base(replace(small, **wrong), tmp_path / "refused")))
     assert not (tmp_path / "refused").exists()
 
 

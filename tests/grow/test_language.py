@@ -12,10 +12,10 @@ from graft.grow.language import (
     GrowConfig,
     grow,
     grow_language,
-    new_model,
     new_tokenizer,
     shape_of,
 )
+from graft.grow.model import new_model
 from graft.models.huggingface import load_model
 from graft.train.loop import Step
 

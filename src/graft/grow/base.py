@@ -24,8 +24,8 @@ from transformers import PreTrainedTokenizerFast
 from graft.config import to_table
 from graft.errors import ConfigError
 from graft.grow.batches import Batch, Row, encode_pieces
-from graft.grow.language import GrowConfig, grow_model, new_model
 from graft.grow.lessons import Piece
+from graft.grow.model import ModelConfig, grow_model, new_model
 from graft.grow.tokenizer import train_tokenizer
 from graft.scale.progress import Progress
 from graft.store.runs import Run
@@ -40,7 +40,7 @@ _FRAMES = (("", ""), ("(", ")"), ("[", "]"), ("The ", "."), ("$", ""), ("[", "]\
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowBaseConfig:
+class GrowBaseConfig(ModelConfig):
     """How large the model is, what it reads, and for how long."""
 
     corpora: tuple[str, ...] = ()
@@ -52,22 +52,25 @@ class GrowBaseConfig:
     notes: float = 0.4
     """Share of the texts that have notes before them."""
     width: int = 192
-    layers: int = 4
     heads: int = 6
     inner: int = 512
     vocabulary: int = 3072
-    context: int = 1024
     steps: int = 4200
-    rows: int = 16
-    row_tokens: int = 256
-    learning_rate: float = 3e-3
-    warm_up: float = 0.02
-    floor: float = 0.03
     weight_decay: float = 0.05
     tokenizer_characters: int = 4_000_000
     """So much of each corpus the tokenizer is trained on."""
-    checkpoint_every: int = 100
-    seed: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be grown."""
+        super().__post_init__()
+        if self.steps < 1:
+            raise ValueError("'steps' begins at 1")
+        if self.shares and len(self.shares) != len(self.corpora):
+            raise ValueError("'shares' must have one number for each of the corpora")
+        if self.shares and min(self.shares) <= 0:
+            raise ValueError("'shares' must be more than 0")
+        if not (0 <= self.echoes <= 1 and 0 <= self.notes <= 1):
+            raise ValueError("'echoes' and 'notes' lie in [0, 1]")
 
 
 def grow_base(config: GrowBaseConfig, folder: Path) -> Iterator[Progress]:
@@ -76,40 +79,27 @@ def grow_base(config: GrowBaseConfig, folder: Path) -> Iterator[Progress]:
     The finished model, a Hugging Face folder, is in `folder/model`.
 
     Raises:
-        ConfigError: no corpus is named, or not a share for each.
+        ConfigError: no corpus is named.
         DataError: a corpus cannot be read.
         StoreError: another model was begun in `folder`.
     """
     if not config.corpora:
         raise ConfigError("a base needs texts to grow on; name at least one file or folder")
-    if len(config.shares) not in (0, len(config.corpora)):
-        raise ConfigError("'shares' must have one number for each of the corpora")
     corpora = [[text.text for text in read_corpus(Path(name))] for name in config.corpora]
-    tokenizer = train_tokenizer(
-        _characters_of(corpora, config.tokenizer_characters), config.vocabulary
-    )
-    shape = GrowConfig(
-        width=config.width,
-        layers=config.layers,
-        heads=config.heads,
-        inner=config.inner,
-        context=config.context,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        checkpoint_every=config.checkpoint_every,
-        seed=config.seed,
-    )
-    schedule = warm_up_then(
-        "linear", steps=config.steps, warm_up=config.warm_up, floor=config.floor
-    )
-    steps = grow_model(
-        shape,
-        (new_model(shape, tokenizer), tokenizer),
-        lambda step: batch_of(config, corpora, tokenizer, step),
-        (config.steps, schedule),
-        folder,
-    )
     with Run.open(folder, to_table(config)):
+        tokenizer = train_tokenizer(
+            _characters_of(corpora, config.tokenizer_characters), config.vocabulary
+        )
+        schedule = warm_up_then(
+            "linear", steps=config.steps, warm_up=config.warm_up, floor=config.floor
+        )
+        steps = grow_model(
+            config,
+            (new_model(config, tokenizer), tokenizer),
+            lambda step: batch_of(config, corpora, tokenizer, step),
+            (config.steps, schedule),
+            folder,
+        )
         for step in steps:
             note = f"loss {step.loss:.3f}"
             yield Progress("grow base", step.index, config.steps, "steps", note)

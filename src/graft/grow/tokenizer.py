@@ -8,6 +8,8 @@ from transformers import PreTrainedTokenizerFast
 from graft.toolformer.call import ARROW, CLOSE, OPEN
 
 END = "<|end|>"
+SMALLEST_VOCABULARY = 256 + 1 + 3
+"""Every byte, the end, and the three markers of a call."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
