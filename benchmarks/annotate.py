@@ -48,7 +48,7 @@ def main() -> None:
     """Measure every base that was asked for."""
     parser = arguments(QUESTION)
     parser.add_argument("--bases", nargs="+", default=list(BASES), choices=BASES)
-    parser.add_argument("--documents", type=int, nargs="+", default=[24, 4])
+    parser.add_argument("--documents", type=int, nargs="+", default=[24, 8])
     given = parser.parse_args()
     rows = [
         measure(base, count, given.repeats)

@@ -82,11 +82,10 @@ def ours(texts: list[Text], model: HuggingFaceModel) -> tuple[Account, list[str]
     scored = list(score(annotated, model, KeepConfig()))
     kept = choose(scored, KeepConfig(threshold=0.5, tools={}))
     account.seconds = time.perf_counter() - began
-    account.copied = len(annotated)  # a call is spliced into the text's own tokens
     account.with_calls = account.answered = sum(bool(row.candidates) for row in annotated)
     account.kept = len(kept.calls)
-    written = list(run(texts[:4], model, tools, RunConfig(max_new_tokens=16)))
-    if any(not one.prompt or one.text is None for one in written):
+    [written] = run(texts[:1], model, tools, RunConfig(max_new_tokens=16))
+    if written.prompt != texts[0].text or not written.text:
         account.could_not.append("write on")
     best = [max(row.candidates, key=lambda pair: pair[1].gain)[0] for row in scored]
     called = [
@@ -95,6 +94,7 @@ def ours(texts: list[Text], model: HuggingFaceModel) -> tuple[Account, list[str]
         )
         for text, c in zip(texts, best, strict=True)
     ]
+    account.copied = sum(map(_same, map(strip, called), (text.text for text in texts)))
     return account, called
 
 
@@ -148,10 +148,12 @@ def alone(texts: list[Text], model: HuggingFaceModel, taught: object) -> Account
 
 def helped(texts: list[Text], called: list[str], taught: object) -> Account:
     """Its later stages alone, on the calls that graft found."""
-    account = Account("the same, given graft's calls", len(texts), copied=len(texts))
+    plain = [text.text for text in texts]
+    account = Account("the same, given graft's calls", len(texts))
+    account.copied = sum(map(_same, map(strip, called), plain))
     began = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
-        _filter(account, taught, [text.text for text in texts], called)
+        _filter(account, taught, plain, called)
     account.seconds = time.perf_counter() - began
     return account
 

@@ -1,7 +1,9 @@
 """Two ways of doing one thing, timed in one process: a table, and JSON for the documents."""
 
 import argparse
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +78,7 @@ def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> N
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         found = {
-            "command": f"python benchmarks/{name}.py",
+            "command": shlex.join(["python", f"benchmarks/{name}.py", *_flags(sys.argv[1:])]),
             **circumstances(),
             "threads": torch.get_num_threads(),
             "question": question,
@@ -84,6 +86,13 @@ def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> N
         }
         write_json(folder / f"benchmark-{name}.json", found)
         write_text(folder / f"benchmark-{name}.md", page(name, found))
+
+
+def _flags(given: list[str]) -> list[str]:
+    """The flags of this run, without the folder that it is recorded in."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--record")
+    return parser.parse_known_args(given)[1]
 
 
 def page(name: str, found: Mapping[str, object]) -> str:

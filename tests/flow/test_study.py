@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from graft.config import load
+from graft.toolformer.study.scaling import Family, study_scaling
+from graft.toolformer.workshop import TeachConfig
 from graft.world.shipped import FOLDER
 from processes import finish, start
 
@@ -69,6 +72,29 @@ def test_scaling_teaches_every_model_in_every_variant(folder: Path) -> None:
     assert together["corpus"].endswith("scaling/world/corpus.jsonl")
     assert together["train"]["epochs"] == 4 * recipe["train"]["epochs"]
     assert together["keep"]["threshold"] == 0.2
+
+
+def test_a_variant_that_keeps_nothing_is_told_so_and_tried_again_the_next_time(
+    folder: Path,
+) -> None:
+    """The recipe's run is there already; the texts of `more` have no number to call for."""
+    plain = folder / "plain.jsonl"
+    texts = ("The wind blew over the hill.", "They sat by the window and waited.") * 3
+    plain.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    config = load(TeachConfig, folder / "recipe.toml", [])
+    out = folder / "scaling"
+    family = Family(
+        models={"seedling": "seedling"}, config=config, more=plain, variants=("recipe", "more")
+    )
+    for _ in range(2):
+        assert (
+            len([one for one in study_scaling(family, out) if one.stage == "study scaling"])
+            == 2
+        )
+        [model] = json.loads((out / "report.json").read_text())["models"]
+        assert "nothing to learn from" in model["failed"]["more"]
+        assert list(model["tasks"]["sums"]) == ["base", "control", "recipe"]
+        assert not (out / "seedling" / "more" / "report.json").exists()
 
 
 def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(folder: Path) -> None:

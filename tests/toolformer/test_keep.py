@@ -26,9 +26,11 @@ from graft.toolformer.keep import (
     describe,
     merge,
     score,
+    show_kept_calls,
     weighted_loss,
 )
 from oracle import score_slowly
+from small_models import make_model
 
 SUM = Text("sum", "Mara had 47 apples and 38 plums, in all 85 of them.")
 LETTER = Text("letter", "Dear Teren, today it is Monday.")
@@ -301,6 +303,25 @@ def test_the_report_shows_the_best_and_the_worst_calls_and_why_others_went() -> 
     worst = {"call": "[Calculator(47 - 38) -> 9]", "position": 2, "gain": -1.0, **shown}
     assert report["highest"] == [best]
     assert report["lowest"] == [worst]
+
+
+def test_kept_calls_are_shown_from_the_best_to_the_least_with_what_stands_around_them() -> None:
+    model = make_model("llama", "bytes")
+    letters = "abcdefghi"
+    rows = [
+        scored(Text(letter, f"{letter} is 85."), (5, RIGHT, 1.0 + index / 2))
+        for index, letter in enumerate(letters)
+    ]
+    shown = show_kept_calls(rows, choose(rows, LOW), model, most=3)
+    assert [(one["gain"], one["before"][0]) for one in shown] == [(5, "i"), (3, "e"), (1, "a")]
+    assert shown[0] == {
+        "gain": 5.0,
+        "call": "[Calculator(47 + 38) -> 85]",
+        "before": "i is ",
+        "after": "85.",
+    }
+    assert len(show_kept_calls(rows, choose(rows, LOW), model)) == 9
+    assert show_kept_calls(rows, choose(rows, KeepConfig(threshold=50)), model) == []
 
 
 def without(

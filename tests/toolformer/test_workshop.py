@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from graft.config import load
-from graft.errors import ConfigError, StoreError
+from graft.errors import ConfigError, DataError, StoreError
 from graft.store.whole import PARTIAL, write_json
+from graft.toolformer.teach import teach
 from graft.toolformer.workshop import TeachConfig, Workshop
 
 
@@ -81,3 +82,12 @@ def test_what_a_killed_process_left_of_a_recipe_is_cleared_away(tmp_path: Path) 
 def test_a_setting_that_cannot_be_or_is_of_no_tool_is_refused(setting: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(TeachConfig, None, ["corpus=texts.jsonl", setting])
+
+
+def test_a_task_that_is_not_there_is_told_before_hours_of_work(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "7 and 8 are 15."}\n')
+    given = [f'corpus="{tmp_path / "texts.jsonl"}"', 'evaluate.tasks=["nowhere/sums.jsonl"]']
+    shop = Workshop.begin(tmp_path / "run", load(TeachConfig, None, given))
+    with pytest.raises(DataError, match=r"nowhere/sums\.jsonl: cannot be read"):
+        next(teach(shop))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.json"]

@@ -118,9 +118,14 @@ def _calls(calls: list[dict[str, object]]) -> list[str]:
     """Some of the kept calls, without the texts that they stand in."""
     if not calls:
         return []
-    rows = [f"| {one['gain']:.2f} | `{one['call']}` |" for one in calls]
+    rows = [f"| {one['gain']:.2f} | `{_on_a_line(one['call'])}` |" for one in calls]
     heading = "Kept calls, evenly over their ranks by gain in nats:"
     return [heading, "", "| gain | call |", "|---|---|", *rows, ""]
+
+
+def _on_a_line(written: object) -> str:
+    """What a tool may have said, so that a table and its code marks stay whole."""
+    return " ".join(str(written).split()).replace("|", "¦").replace("`", "'")
 
 
 def head(name: str, found: Mapping[str, object]) -> tuple[str, ...]:

@@ -166,7 +166,8 @@ def _some_calls(run: Path, most: int = 20) -> list[dict[str, object]]:
     """Kept calls with their gains and no text, evenly over the rows of `kept.md`."""
     from graft.store.whole import read_json
 
-    shown = cast("list[dict[str, object]]", read_json(run / "keep" / "report.json")["shown"])
+    kept = read_json(run / "keep" / "report.json")
+    shown = cast("list[dict[str, object]]", kept.get("shown", []))
     step = max(1, len(shown) // most)
     return [{"gain": one["gain"], "call": one["call"]} for one in shown[::step]]
 

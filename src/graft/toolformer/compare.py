@@ -10,6 +10,7 @@ from typing import cast
 
 from graft.models.huggingface import load_model
 from graft.scale.progress import Progress
+from graft.store.folders import remove_folder, whole_folder
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, writing
 from graft.toolformer.corpus import CorpusReader
@@ -65,10 +66,13 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     tokens = sum(model.tokens_processed for model in (shop.model, control, taught)) - before
     folder = shop.root / "evaluate" / "answers"
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for task in tasks:
-        said = {one.system: one.judged for one in measured if one.task == task.name}
-        write_text(folder / f"{task.name}.jsonl", answers(task, said))
+        folder.parent.mkdir(exist_ok=True)
+    if folder.exists():
+        remove_folder(folder)  # of other tasks, it may be
+    with whole_folder(folder) as partial:
+        for task in tasks:
+            said = {one.system: one.judged for one in measured if one.task == task.name}
+            write_text(partial / f"{task.name}.jsonl", answers(task, said))
     write_json(shop.root / "evaluate" / "report.json", report)
     write_json(
         shop.root / "evaluate" / "seconds.json",

@@ -21,6 +21,8 @@ from graft.toolformer.dataset import Annotated, Candidate, Losses, Merged, Score
 _Behind = tuple[int, str]
 """A text by its number, and what stands in front of it."""
 
+_AROUND = 70  # characters of a text that are shown on each side of a kept call
+
 REACH = 5
 """Tokens over which the weights fall to zero (Section 4.1: w~_t = max(0, 1 - 0.2 t))."""
 
@@ -222,20 +224,13 @@ def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterato
         yield Merged(row.text, tuple(tokens), tuple(plain), called)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A kept call with what stands before it and behind it, to be judged by a person."""
-
-    gain: float
-    call: Call
-    before: str
-    after: str
-
-
 def show_kept_calls(
     scored: Iterable[Scored], kept: Kept, model: LanguageModel, most: int = 40
-) -> list[Shown]:
-    """At most so many of the kept calls, evenly over their ranks by gain, the best first."""
+) -> list[dict[str, object]]:
+    """Some of the kept calls, evenly over their ranks by gain, the best first, for a person.
+
+    Each has its gain in nats, the call, and what stands `before` and `after` it in its text.
+    """
     ranked = sorted(
         (-losses.gain, text, candidate.position)
         for text, calls in kept.calls.items()
@@ -243,15 +238,21 @@ def show_kept_calls(
     )
     places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
     chosen = {ranked[place][1:] for place in places}
-    shown: list[Shown] = []
+    shown: list[tuple[float, str, dict[str, object]]] = []
     for row in scored:
         for candidate, losses in kept.calls.get(row.text.id, ()):
             if (row.text.id, candidate.position) in chosen:
                 tokens = model.encode(row.text.text)
                 before = model.decode(tokens[: candidate.position])
                 after = model.decode(tokens[candidate.position :])
-                shown.append(Shown(losses.gain, candidate.call, before, after))
-    return sorted(shown, key=lambda one: (-one.gain, one.before))
+                row_shown: dict[str, object] = {
+                    "gain": round(losses.gain, 4),
+                    "call": render(candidate.call),
+                    "before": before[-_AROUND:],
+                    "after": after[:_AROUND],
+                }
+                shown.append((-losses.gain, before, row_shown))
+    return [one for *_, one in sorted(shown, key=lambda one: one[:2])]
 
 
 def describe(

@@ -20,13 +20,11 @@ from graft.store.runs import held, write_json, write_text
 from graft.store.shards import Row, list_shards, read_shards, write_shard
 from graft.store.whole import append_line, read_json, remove_partial, whole_file, writing
 from graft.toolformer.annotate import annotate, most_text_tokens
-from graft.toolformer.call import render
 from graft.toolformer.compare import evaluate_run
 from graft.toolformer.corpus import CorpusReader, split_passages, write_corpus
 from graft.toolformer.dataset import Merged, Scored
 from graft.toolformer.keep import (
     Kept,
-    Shown,
     choose,
     describe,
     merge,
@@ -34,6 +32,7 @@ from graft.toolformer.keep import (
     show_kept_calls,
 )
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
+from graft.toolformer.tasks.benchmarks import open_tasks
 from graft.toolformer.train import count_steps, divide, finetune
 from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
 
@@ -49,9 +48,6 @@ __all__ = [
     "teach",
     "train_model",
 ]
-
-
-_AROUND = 70  # characters of a text that are shown on each side of a kept call
 
 
 def gather(shop: Workshop) -> Iterator[Progress]:
@@ -143,7 +139,7 @@ def keep_calls(shop: Workshop) -> Iterator[Progress]:
             merged = _told(merge(scored, kept, shop.model), kept, shop, file)
             rows = map(MERGED.to_row, merged)
             total = write_shard(folder / "merged.parquet", rows, MERGED.schema)
-        shown = [_row(one) for one in show_kept_calls(scored, kept, shop.model)]
+        shown = show_kept_calls(scored, kept, shop.model)
         report["shown"] = shown
         write_text(folder / "kept.md", kept_page(shown, _count(kept)))
         write_json(folder / "report.json", report)
@@ -169,15 +165,6 @@ def kept_page(shown: Iterable[Mapping[str, object]], total: int) -> str:
         *rows,
     ]
     return "\n".join(lines) + "\n"
-
-
-def _row(one: Shown) -> dict[str, object]:
-    return {
-        "gain": round(one.gain, 4),
-        "call": render(one.call),
-        "before": one.before[-_AROUND:],
-        "after": one.after[:_AROUND],
-    }
 
 
 def _cell(text: object) -> str:
@@ -220,7 +207,12 @@ def train_model(shop: Workshop, kind: Trained) -> Iterator[Progress]:
 
 
 def teach(shop: Workshop) -> Iterator[Progress]:
-    """Every stage; what is finished is not done again."""
+    """Every stage; what is finished is not done again.
+
+    Raises:
+        DataError: a task cannot be read, before anything else is done; and as the stages do.
+    """
+    open_tasks(shop.config.evaluate.tasks)
     yield from gather(shop)
     yield from annotate_corpus(shop)
     yield from score_candidates(shop)

@@ -56,6 +56,7 @@ def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
     runs: list[tuple[str, Variant]] = [
         (name, variant) for name in ordered for variant in family.variants
     ]
+    failed: dict[str, dict[str, str]] = {name: {} for name in ordered}
     for done, (name, variant) in enumerate(runs, start=1):
         if not (out / name / variant / "report.json").is_file():
             try:
@@ -65,9 +66,12 @@ def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
             except DataError as error:
                 if variant == "recipe":
                     raise
-                write_json(out / name / variant / "report.json", {"failed": str(error)})
+                failed[name][variant] = str(error)
         yield Progress("study scaling", done, len(runs), "runs", f"{name}, {variant}")
-    models = [_model(name, sizes[name], family, out) for name in ordered]
+    models = [
+        {"name": name, "parameters": sizes[name], **_results(family, failed[name], out / name)}
+        for name in ordered
+    ]
     write_json(out / "report.json", {"models": models, **compare(models, family.variants)})
 
 
@@ -137,6 +141,9 @@ def _begin(family: Family, name: str, variant: Variant, out: Path) -> Workshop:
         config = replace(config, annotate=replace(config.annotate, proposer="rules"))
     if variant in ("more", "together"):
         config = replace(config, corpus=family.more)
+    if variant == "again":
+        taught = out / name / "recipe" / "train" / "toolformer" / "model"
+        config = replace(config, model=str(taught))
     if variant == "together":
         longer = replace(
             config.train,
@@ -145,9 +152,6 @@ def _begin(family: Family, name: str, variant: Variant, out: Path) -> Workshop:
         )
         keep = replace(config.keep, threshold=_LOW_BAR, tools={})
         config = replace(config, keep=keep, train=longer)
-    elif variant == "again":
-        taught = out / name / "recipe" / "train" / "toolformer" / "model"
-        config = replace(config, model=str(taught))
     (out / name).mkdir(parents=True, exist_ok=True)
     return Workshop.begin(out / name / variant, config)
 
@@ -158,14 +162,14 @@ def _within(stages: Iterator[Progress], run: str) -> Iterator[Progress]:
         yield replace(progress, stage=f"{run}: {progress.stage}")
 
 
-def _model(name: str, parameters: int, family: Family, out: Path) -> dict[str, object]:
-    """What one model came to: per task its base and each variant, and what was kept."""
+def _results(family: Family, failed: Mapping[str, str], folder: Path) -> dict[str, object]:
+    """What one model came to: per task its base and each variant; what was kept, and failed."""
     reports = {
-        variant: read_json(out / name / variant / "report.json") for variant in family.variants
+        variant: read_json(folder / variant / "report.json")
+        for variant in family.variants
+        if variant not in failed
     }
     tasks: dict[str, dict[str, object]] = {}
-    failed = {v: report["failed"] for v, report in reports.items() if "failed" in report}
-    reports = {v: report for v, report in reports.items() if v not in failed}
     for variant, report in reports.items():
         for task, systems in cast("dict[str, dict[str, object]]", report["tasks"]).items():
             found = tasks.setdefault(task, {})
@@ -176,10 +180,4 @@ def _model(name: str, parameters: int, family: Family, out: Path) -> dict[str, o
         variant: cast("dict[str, object]", report["corpus"])["kept"]
         for variant, report in reports.items()
     }
-    return {
-        "name": name,
-        "parameters": parameters,
-        "tasks": tasks,
-        "kept": kept,
-        "failed": failed,
-    }
+    return {"tasks": tasks, "kept": kept, "failed": dict(failed)}
