@@ -321,7 +321,7 @@ def test_kept_calls_are_shown_from_the_best_to_the_least_with_what_stands_around
         "after": "85.",
     }
     assert len(show_kept_calls(rows, choose(rows, LOW), model)) == 9
-    assert show_kept_calls(rows, choose(rows, KeepConfig(threshold=50)), model) == []
+    assert show_kept_calls(rows, choose(rows, KeepConfig(threshold=50, tools={})), model) == []
 
 
 def without(
