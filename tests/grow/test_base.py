@@ -17,6 +17,8 @@ SUMS = [
 ]
 NOTES = [f"The river Aln is {k} miles long and runs north past the mill." for k in range(60)]
 
+SEEDLING = Path(__file__).parents[2] / "src/graft/models/seedlings/language"
+
 
 def lines(path: Path, texts: list[str]) -> str:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -68,9 +70,7 @@ def test_another_recipe_is_refused_in_the_same_folder(
 
 
 def test_rows_are_out_of_the_corpora_by_their_shares(small: GrowBaseConfig) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(
-        Path(__file__).parents[2] / "src/graft/models/seedlings/language"
-    )
+    tokenizer = AutoTokenizer.from_pretrained(SEEDLING)
     config = replace(small, echoes=0.0, notes=0.0, rows=200)
     batch = batch_of(config, [SUMS, NOTES], tokenizer, 3)
     assert batch.tokens_BT.shape == (200, 48)
@@ -81,6 +81,25 @@ def test_rows_are_out_of_the_corpora_by_their_shares(small: GrowBaseConfig) -> N
     again = batch_of(config, [SUMS, NOTES], tokenizer, 3)
     assert (batch.tokens_BT == again.tokens_BT).all()
     assert (batch.tokens_BT != batch_of(config, [SUMS, NOTES], tokenizer, 4).tokens_BT).any()
+
+
+def test_a_text_is_learnt_and_its_notes_are_not(small: GrowBaseConfig) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(SEEDLING)
+    batch = batch_of(replace(small, echoes=0.0, notes=1.0), [SUMS, NOTES], tokenizer, 0)
+    for tokens_T, learnt_T in zip(batch.tokens_BT, batch.learnt_BT, strict=True):
+        assert "[" in tokenizer.decode(tokens_T)
+        told = tokenizer.decode(tokens_T[learnt_T])
+        assert "[" not in told
+        assert "Ann has" in told or "The river" in told
+
+
+def test_an_echo_has_other_signs_the_second_time() -> None:
+    drawn = [echo(np.random.default_rng(seed), SUMS[seed]) for seed in range(50)]
+    signs = [
+        [set(re.sub(r"[\w\[\]().$]|The ", "", text).strip()) for text, _ in one]
+        for one in drawn
+    ]
+    assert sum(first != second for first, second in signs) > 25
 
 
 def test_an_echo_says_the_same_things_again_and_only_that_is_learnt() -> None:

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from graft.config import load
-from graft.errors import ConfigError
+from graft.errors import ConfigError, StoreError
 from graft.grow.language import (
     SIZES,
     GrowConfig,
@@ -128,3 +128,11 @@ def test_the_shipped_seedling_has_a_size_of_the_family() -> None:
 def test_an_unknown_size_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="unknown size '7b'; there are: 90k, 180k"):
         shape_of("7b")
+
+
+def test_another_seedling_in_the_same_folder_is_refused(
+    tiny: GrowConfig, tmp_path: Path
+) -> None:
+    next(iter(grow_language(tiny, tmp_path)))
+    with pytest.raises(StoreError, match="seed"):
+        next(iter(grow_language(replace(tiny, seed=tiny.seed + 1), tmp_path)))
