@@ -84,8 +84,9 @@ def ours(texts: list[Text], model: HuggingFaceModel) -> tuple[Account, list[str]
     account.seconds = time.perf_counter() - began
     account.with_calls = account.answered = sum(bool(row.candidates) for row in annotated)
     account.kept = len(kept.calls)
-    [written] = run(texts[:1], model, tools, RunConfig(max_new_tokens=16))
-    if written.prompt != texts[0].text or not written.text:
+    begun = replace(texts[0], text=_half(texts[0].text))
+    [written] = run([begun], model, tools, RunConfig(max_new_tokens=16))
+    if written.prompt != begun.text or not written.text:
         account.could_not.append("write on")
     best = [max(row.candidates, key=lambda pair: pair[1].gain)[0] for row in scored]
     called = [
@@ -142,7 +143,7 @@ def alone(texts: list[Text], model: HuggingFaceModel, taught: object) -> Account
         account.copied = sum(map(_same, map(strip, firsts), plain))
         _filter(account, taught, plain, written or [])
         account.seconds = time.perf_counter() - began
-        _try(account, "write on", lambda: _written_on(taught, plain[0], model))
+        _try(account, "write on", lambda: _written_on(taught, _half(plain[0]), model))
     return account
 
 
@@ -192,6 +193,12 @@ def _try(account: Account, what: str, work: Callable[[], object]) -> object:
         told = " ".join(str(error).split())[:90]
         account.could_not.append(f"{what} ({type(error).__name__}: {told})")
         return None
+
+
+def _half(text: str) -> str:
+    """The first half of a text's words, to be written on."""
+    words = text.split(" ")
+    return " ".join(words[: len(words) // 2])
 
 
 def _same(first: str, second: str) -> bool:
