@@ -163,6 +163,61 @@ def test_no_step_changes_a_byte_of_the_base(config: ControlConfig) -> None:
     assert not torch.equal(plain, controlled(noisy, time, words.states_BTD, hint))
 
 
+def gradients(controlled: Controlled, base: DiffusionModel) -> tuple[list[torch.Tensor], int]:
+    """Of every weight that learns; and the bytes that were kept for them."""
+    noisy, time, words, hint, added = inputs(base)
+    own = {
+        p.untyped_storage()._cdata for p in [*controlled.parameters(), *base.unet.parameters()]
+    }
+    kept = dict[int, torch.UntypedStorage]()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage()._cdata not in own:
+            kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = controlled(noisy, time, words.states_BTD, hint, added)
+    count = sum(storage.nbytes() for storage in kept.values())
+    out.sub(1.0).square().mean().backward()
+    learning = [p for p in controlled.parameters() if p.requires_grad]
+    assert all(p.grad is not None for p in learning)
+    return [p.grad for p in learning], count
+
+
+@pytest.mark.parametrize("config", OPTIONS, ids=str)
+def test_recomputing_gives_the_same_gradients_and_keeps_a_third(
+    base: DiffusionModel, config: ControlConfig
+) -> None:
+    keeping, again = (
+        Controlled(base.unet, base.shrinking, config, recompute=recompute)
+        for recompute in (False, True)
+    )
+    for one in (keeping, again):
+        stirred(one)
+    expected, whole = gradients(keeping, base)
+    found, less = gradients(again, base)
+    for mine, other in zip(found, expected, strict=True):
+        assert torch.equal(mine, other)
+    assert less < whole / 3
+
+
+def test_recomputing_leaves_the_base_and_its_samples_as_they_were() -> None:
+    base = make_base("sd1")
+    noisy, time, words, hint, _ = inputs(base)
+    marked = base.unet.up_blocks[0].resnets[0]
+    marked.forward = own = marked.forward  # as those have it that move weights about
+    plain = denoise(base.unet, noisy, time, words.states_BTD)
+    before = [set(vars(module)) for module in base.unet.modules()]
+    controlled = Controlled(base.unet, base.shrinking, ControlConfig(), recompute=True)
+    with torch.no_grad():
+        assert torch.equal(controlled(noisy, time, words.states_BTD, hint), plain)
+    controlled(noisy, time, words.states_BTD, hint).sum().backward()
+    assert [set(vars(module)) for module in base.unet.modules()] == before
+    assert marked.forward is own
+    assert torch.equal(denoise(base.unet, noisy, time, words.states_BTD), plain)
+
+
 def test_middle_only_leaves_every_skip_as_it_is() -> None:
     base = make_base("sd1")
     noisy, time, words, hint, _ = inputs(base)

@@ -131,6 +131,22 @@ def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bytes(
     assert files(tmp_path) == files(folder)
 
 
+def test_recomputing_may_begin_midway_and_ends_in_the_same_bytes(
+    setting: Setting, trained, tmp_path: Path
+) -> None:
+    folder, steps = trained
+    begun = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
+    )
+    for step in begun:
+        if step.index == 3:
+            break
+    begun.close()
+    rest = setting.train(tmp_path, replace(SETTINGS, recompute=True))
+    assert rest == steps[2:]
+    assert files(tmp_path) == files(folder)
+
+
 def test_a_finished_training_is_not_done_again(setting: Setting, trained) -> None:
     folder, _ = trained
     before = files(folder)

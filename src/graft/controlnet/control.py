@@ -32,6 +32,7 @@ from graft.models.unet import (
     embed,
     encode,
     middle_channels,
+    recomputing,
 )
 
 HINT_CHANNELS = (16, 32, 96, 256)
@@ -134,12 +135,27 @@ class Controlled(nn.Module):
     """A frozen base with its control, and with a decoder of its own where that learns too.
 
     The base is read and not registered: its weights are in no state dict and no optimizer.
+
+    Args:
+        unet: the frozen base.
+        shrinking: how many times wider than its latents a picture is.
+        config: what of the base is controlled.
+        seed: draws the hint encoder's weights.
+        recompute: whether activations of copy and decoder are calculated again in the backward
+            pass and not kept: the same gradients for a tenth of the memory, and more work.
     """
 
     def __init__(
-        self, unet: nn.Module, shrinking: int, config: ControlConfig, *, seed: int = 0
+        self,
+        unet: nn.Module,
+        shrinking: int,
+        config: ControlConfig,
+        *,
+        seed: int = 0,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.control = Control(unet, shrinking, middle_only=config.middle_only, seed=seed)
         self.decoder = (
             copy.deepcopy(decoder_of(unet)).requires_grad_(True)
@@ -162,9 +178,11 @@ class Controlled(nn.Module):
         added: Added | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """The controlled prediction, as training needs it."""
-        features_BChw = self.control.encode_hint(hint_BCHW)
-        residuals = self.control(noisy_BChw, time_B, words_BTD, features_BChw, added)
-        return denoise(self.base, noisy_BChw, time_B, words_BTD, residuals, added, self.decoder)
+        parts = (self.control, self.decoder or decoder_of(self.base)) if self.recompute else ()
+        with recomputing(*parts):
+            features_BChw = self.control.encode_hint(hint_BCHW)
+            seen = self.control(noisy_BChw, time_B, words_BTD, features_BChw, added)
+            return denoise(self.base, noisy_BChw, time_B, words_BTD, seen, added, self.decoder)
 
     def add_to_decoder(self, delta: Mapping[str, Tensor]) -> None:
         """Move the decoder's weights by what `decoder_delta` gave."""

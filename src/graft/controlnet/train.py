@@ -68,6 +68,7 @@ class TrainConfig:
     time_power: float = 1.0  # noise times; 1: evenly, below: late ones more, where hints tell
     average_decay: float = 0.999  # 0 for none
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU
+    recompute: bool = False  # activations, of copy and decoder: less memory, the same result
     control: ControlConfig = field(default_factory=ControlConfig)
     start_from: Path | None = None  # a control of a related condition
     validate_every: int = 250  # steps between checks with pictures
@@ -155,7 +156,13 @@ class Trainee:
 
 def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
     """A base with a silent control, or with the one that `start_from` names."""
-    controlled = Controlled(model.unet, model.shrinking, settings.control, seed=settings.seed)
+    controlled = Controlled(
+        model.unet,
+        model.shrinking,
+        settings.control,
+        seed=settings.seed,
+        recompute=settings.recompute,
+    )
     if settings.start_from is not None:
         controlled.control.load_state_dict(read_controlnet(settings.start_from))
     return controlled.to(model.device)
@@ -306,7 +313,7 @@ def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Ch
 
 def _refuse_finished(folder: Path, settings: TrainConfig) -> None:
     """Do not let a finished control pass for one of other settings."""
-    if read_json(folder / "control" / "graft.json")["settings"] != to_table(settings):
+    if read_json(folder / "control" / "graft.json")["settings"] != _what_counts(settings):
         raise StoreError(
             f"{folder}: holds a control that was taught with other settings; delete it, or"
             " choose another --out"
@@ -333,8 +340,13 @@ def _card(trainee: Trainee) -> dict[str, object]:
         "base": trainee.model.name,
         "condition": trainee.annotator.name,
         "annotator": to_table(trainee.annotator),
-        "settings": to_table(trainee.settings),
+        "settings": _what_counts(trainee.settings),
     }
+
+
+def _what_counts(settings: TrainConfig) -> dict[str, object]:
+    """The settings that a control comes of; how memory is saved may change midway."""
+    return {name: value for name, value in to_table(settings).items() if name != "recompute"}
 
 
 def _origin(
@@ -347,6 +359,6 @@ def _origin(
     watched = [pair.id for pair in validation.pairs]
     hints = [hashlib.blake2b(one.hint_png).hexdigest() for one in lessons]
     names = [(one.id, one.encoded.path.name) for one in lessons]
-    content = [to_table(settings), model.name, names, hints, watched]
+    content = [_what_counts(settings), model.name, names, hints, watched]
     digest.update(json.dumps(content, default=str).encode())
     return digest.hexdigest()
