@@ -69,6 +69,51 @@ def test_a_saved_base_loads_to_the_same_digest_and_predictions(
     assert loaded.name == str(tmp_path / "base")
 
 
+@pytest.mark.parametrize("asked", ["embed", "encode", "digest", "pipeline"])
+def test_encoders_that_were_let_go_of_are_read_again_when_asked_for(
+    base: DiffusionModel, pixels: np.ndarray, tmp_path: Path, asked: str
+) -> None:
+    base.pipeline.save_pretrained(tmp_path / "base")
+    loaded = load_diffusion(str(tmp_path / "base"))
+    latents = base.encode(pixels)
+    loaded.rest_encoders()
+    resting = [p for part in loaded._encoders() for p in part.parameters()]
+    assert resting
+    assert all(p.is_meta for p in resting)
+    assert np.array_equal(loaded.decode(latents), base.decode(latents))
+    match asked:
+        case "embed":
+            expected = base.embed(["a red circle"]).states_BTD
+            assert torch.equal(loaded.embed(["a red circle"]).states_BTD, expected)
+        case "encode":
+            assert torch.equal(loaded.encode(pixels), latents)
+        case "digest":
+            assert loaded.digest() == base.digest()
+        case _:
+            assert not any(p.is_meta for p in loaded.pipeline.text_encoder.parameters())
+    parameters = [p for part in loaded._modules() for p in part.parameters()]
+    assert not any(p.is_meta or p.requires_grad for p in parameters)
+
+
+def test_encoders_of_a_base_that_was_not_loaded_are_kept() -> None:
+    base = make_base()
+    before = base.digest()
+    base.rest_encoders()
+    assert not any(p.is_meta for part in base._modules() for p in part.parameters())
+    assert base.digest() == before
+
+
+def test_a_base_that_is_gone_when_its_encoders_are_wanted_is_named(
+    saved: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "base"))
+    loaded = load_diffusion(str(folder))
+    loaded.rest_encoders()
+    shutil.rmtree(folder)
+    with pytest.raises(ModelError, match=f"^{folder}: cannot be loaded"):
+        loaded.embed(["a red circle"])
+
+
 def test_weights_in_half_precision_are_calculated_with_in_single(tmp_path: Path) -> None:
     make_pipeline().to(dtype=torch.float16).save_pretrained(tmp_path / "half")
     loaded = load_diffusion(str(tmp_path / "half"))

@@ -139,7 +139,6 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     if not pairs:
         raise DataError(f"{shop.root}: fewer than five good pairs: none is left to evaluate on")
     yield Progress("evaluate", 0, len(pairs), "pictures")
-    shop.model.move(shop.model.device)  # its encoders may rest elsewhere
     controlled = shop.trained()
     found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
     _save_pictures(shop.root / "evaluate", pairs, found)

@@ -127,7 +127,6 @@ def train(
     origin = _origin(settings, model, lessons, validation)
     trainee = Trainee(model, validation.annotator, settings)
     yield from _learn(trainee, lessons, empty, validation, folder, origin)
-    trainee.average.apply_to(trainee.averaged)
     _write(trainee, folder)
     for checkpoint in list_checkpoints(folder):
         remove_folder(checkpoint.folder)
@@ -141,7 +140,6 @@ class Trainee:
     ) -> None:
         self.model, self.annotator, self.settings = model, annotator, settings
         self.live = new_controlled(model, settings)
-        self.averaged = new_controlled(model, settings).requires_grad_(False)
         self.average = Average(self.live, settings.average_decay)
         self.both = nn.ModuleDict({"model": self.live, "average": self.average})
         self.optimizer = torch.optim.AdamW(
@@ -149,9 +147,10 @@ class Trainee:
         )
 
     def shown(self) -> Controlled:
-        """The control as it would be saved now."""
-        self.average.apply_to(self.averaged)
-        return self.averaged.eval()
+        """The control as it would be saved now: large, so made anew each time."""
+        averaged = new_controlled(self.model, self.settings).requires_grad_(False)
+        self.average.apply_to(averaged)
+        return averaged.eval()
 
 
 def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
@@ -322,8 +321,8 @@ def _refuse_finished(folder: Path, settings: TrainConfig) -> None:
 
 def _write(trainee: Trainee, folder: Path) -> None:
     """The finished control as a folder, written whole, and a decoder's delta beside it."""
-    control = trainee.averaged.control
-    delta = trainee.averaged.decoder_delta()
+    shown = trainee.shown()
+    control, delta = shown.control, shown.decoder_delta()
     if delta:
         content = save({name: tensor.cpu().contiguous() for name, tensor in delta.items()})
         with whole_file(folder / "decoder.safetensors") as file:

@@ -80,10 +80,12 @@ class DiffusionModel:
     Args:
         pipeline: what `diffusers` loaded.
         name: how it was asked for.
+        loaded: whether the name leads to it again, so that parts of it can be let go of.
     """
 
-    def __init__(self, pipeline: Pipeline, name: str) -> None:
-        self.name, self._pipeline = name, pipeline
+    def __init__(self, pipeline: Pipeline, name: str, *, loaded: bool = False) -> None:
+        self.name, self._pipeline, self._loaded = name, pipeline, loaded
+        self._resting = False
         self.unet = cast("UNet2DConditionModel", pipeline.unet)
         self.vae = cast("AutoencoderKL", pipeline.vae)
         require_usual(self.unet)
@@ -136,6 +138,7 @@ class DiffusionModel:
     @property
     def pipeline(self) -> Pipeline:
         """The pipeline as `diffusers` knows it."""
+        self._wake_encoders()
         return self._pipeline
 
     @torch.no_grad()
@@ -143,6 +146,7 @@ class DiffusionModel:
         self, pixels_BHWC: UInt8[np.ndarray, "B H W 3"], at_once: int = 16
     ) -> Float[Tensor, "B C h w"]:
         """Pictures as scaled latents: the mode of the autoencoder's posterior."""
+        self._wake_encoders()
         parts: list[Tensor] = []
         for pixels_BCHW in to_signed(pixels_BHWC).split(at_once):
             seen = self.vae.encode(pixels_BCHW.to(self.device, self.vae.dtype))
@@ -165,6 +169,7 @@ class DiffusionModel:
     @torch.no_grad()
     def embed(self, prompts: Sequence[str], at_once: int = 64) -> Words:
         """Prompts as the U-Net reads them; what is longer than the tokenizer allows is cut."""
+        self._wake_encoders()
         states: list[Tensor] = []
         pooled: list[Tensor] = []
         for at in range(0, len(prompts), at_once):
@@ -197,6 +202,7 @@ class DiffusionModel:
 
     def digest(self) -> str:
         """SHA-256 of every frozen parameter's and buffer's bytes, in the order of names."""
+        self._wake_encoders()
         seen = hashlib.sha256()
         for name in _PARTS:
             part = cast("nn.Module | None", getattr(self._pipeline, name, None))
@@ -207,13 +213,35 @@ class DiffusionModel:
 
     def move(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
         """Calculate elsewhere, or in another precision."""
+        self._wake_encoders()
         with no_pipeline_bars():
             self._pipeline.to(device=device, dtype=dtype)
 
     def rest_encoders(self) -> None:
-        """Take what latents and words were made with off the device, when that is done."""
-        for part in (self.vae.encoder, *self._text_encoders()):
-            cast("nn.Module", part).to("cpu")
+        """Let go of what latents and words were made with; it is read again when asked for.
+
+        What was not loaded by name is kept, but not on the device.
+        """
+        self._resting = True
+        for part in self._encoders():
+            part.to("meta" if self._loaded else "cpu")
+
+    def _wake_encoders(self) -> None:
+        if not self._resting:
+            return
+        if self._loaded:
+            with _naming(self.name):
+                fresh = _read(self.name, self.unet)
+            self.vae.encoder = cast("AutoencoderKL", fresh.vae).encoder
+            for name in _PARTS[2:]:
+                setattr(self._pipeline, name, getattr(fresh, name, None))
+        self._resting = False
+        for part in self._encoders():
+            part.eval().requires_grad_(False).to(self.device, self.vae.dtype)
+
+    def _encoders(self) -> Iterator[nn.Module]:
+        yield cast("nn.Module", self.vae.encoder)
+        yield from self._text_encoders()
 
     def _text_encoders(self) -> Iterator[nn.Module]:
         for name in _PARTS[2:]:
@@ -302,15 +330,8 @@ def load_diffusion(name: str, device: torch.device | None = None) -> DiffusionMo
     Raises:
         ModelError: there is no such model, a part is missing, or it is of another family.
     """
-    source = str(_FOLDER) if name == SEEDLING else name
-    with no_pipeline_bars(), _naming(name):
-        index = _index_of(source)
-        family = _family_of(index)
-        _require_parts(Path(source), index)
-        pipeline = family.from_pretrained(
-            source, use_safetensors=True, dtype=torch.float32, safety_checker=None
-        )
-        model = DiffusionModel(pipeline, name)
+    with _naming(name):
+        model = DiffusionModel(_read(name), name, loaded=True)
     if device is not None:
         model.move(device)
     return model
@@ -330,6 +351,19 @@ def _training_noise(scheduler: object) -> TrainingNoise:
     """The noise of a sampler's own settings, whatever the sampler."""
     config = dict(cast("DDPMScheduler", scheduler).config)
     return TrainingNoise(cast("DDPMScheduler", DDPMScheduler.from_config(config)))
+
+
+def _read(name: str, unet: nn.Module | None = None) -> Pipeline:
+    """The pipeline from where it is kept, with its own U-Net or around a given one."""
+    source = str(_FOLDER) if name == SEEDLING else name
+    given = {} if unet is None else {"unet": unet}
+    with no_pipeline_bars():
+        index = _index_of(source)
+        family = _family_of(index)
+        _require_parts(Path(source), index)
+        return family.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, safety_checker=None, **given
+        )
 
 
 @contextlib.contextmanager
