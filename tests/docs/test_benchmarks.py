@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live"}
 SMALL = {
     "annotate": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
     "keep": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
     "run": ("--bases", "seedling", "--texts", "4", "--repeats", "1"),
     "train": ("--bases", "seedling", "--steps", "2", "--repeats", "1"),
     "memory": ("--texts", "20"),
+    "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
 }
 
 
@@ -31,7 +33,7 @@ def measured(name: str, folder: Path) -> list[dict[str, float]]:
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - {"stopwatch", "bases", "naive"} == {*SMALL, "peers"}
+    assert scripts - _HELPERS == {*SMALL, "peers"}
 
 
 def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
@@ -74,6 +76,18 @@ def test_a_folder_that_is_no_clone_of_the_peer_is_named(tmp_path: Path) -> None:
     done = peers(str(tmp_path))
     assert done.returncode == 2
     assert f"{tmp_path}: no clone of lucidrains/toolformer-pytorch" in done.stderr
+
+
+def test_a_controls_step_takes_two_thirds_of_the_work_or_a_fifth_of_the_activations(
+    tmp_path: Path,
+) -> None:
+    shares = {row["case"]: row["graft / script"] for row in measured("control_step", tmp_path)}
+    kept, again = (f"true size, activations {how}: " for how in ("kept", "recomputed"))
+    assert shares[f"{kept}TFLOP"] == pytest.approx(2265.17 / 3395.12, abs=1e-3)
+    assert shares[f"{again}TFLOP"] < 0.9
+    assert shares[f"{again}GiB kept, attention written out"] < 0.05
+    assert shares[f"{again}GiB kept, attention fused"] < 0.1
+    assert shares[f"{again}GiB at peak, attention fused"] < 0.2
 
 
 @pytest.mark.parametrize("name", ["train", "memory"])

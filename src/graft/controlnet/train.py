@@ -118,6 +118,7 @@ def train(
     """
     if (folder / "control").exists():
         _refuse_finished(folder, settings)
+        _clear(folder)
         return
     if not lessons:
         raise DataError("no pairs to learn from; see the report of `keep`")
@@ -128,8 +129,14 @@ def train(
     trainee = Trainee(model, validation.annotator, settings)
     yield from _learn(trainee, lessons, empty, validation, folder, origin)
     _write(trainee, folder)
+    _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Leave no checkpoints, also where an earlier process was killed while clearing."""
     for checkpoint in list_checkpoints(folder):
         remove_folder(checkpoint.folder)
+    remove_partial_folders(folder)
 
 
 class Trainee:
@@ -197,7 +204,7 @@ def _learn(
         return
     steps = fit(
         draw_lessons(lessons, start, settings),
-        functools.partial(_loss_of, trainee, lessons, empty),
+        functools.partial(loss_of_pictures, trainee, lessons, empty),
         trainee.optimizer,
         warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
         start=start,
@@ -264,7 +271,7 @@ class Watch:
         return judge(checks, self.ceiling, config, steps=steps, before=self.verdict)
 
 
-def _loss_of(
+def loss_of_pictures(
     trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence[Drawn]
 ) -> "PictureLoss":
     """The base's loss on one batch, summed over its pictures."""

@@ -1,0 +1,284 @@
+"""What does a step of teaching a control cost, beside diffusers' own modules and script?
+
+Both learn the same control of the same base from the same pictures, at the script's defaults.
+The script's pictures, hints and tokens lie ready as tensors; ours are read as training reads
+them, latents from their file and hints from PNG.
+"""
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from diffusers.utils.logging import disable_progress_bar
+from live import Live, fill_with_fakes
+from stable_diffusion import Script, ids_of, make_parts, save_pipeline
+from stopwatch import Row, arguments, in_turn, publish
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTokenizer
+
+from graft.controlnet.annotators.annotator import annotate_picture
+from graft.controlnet.annotators.kit import annotator_by_name
+from graft.controlnet.control import ControlConfig, Controlled
+from graft.controlnet.dataset import Pair
+from graft.controlnet.latents import encode_pairs
+from graft.controlnet.lessons import Lesson, draw_lessons
+from graft.controlnet.records import encode_png
+from graft.controlnet.train import TrainConfig, Trainee, loss_of_pictures
+from graft.models.diffusion import load_diffusion, to_hint, to_signed
+from graft.train.loop import fit
+from graft.world.pictures import draw_picture
+
+QUESTION = (
+    "control_step: a step of teaching a control, graft beside the modules of diffusers arranged"
+    " as its train_controlnet.py; peaks in MiB are the rise of a process's resident memory,"
+    " everything counted; activations are the bytes of tensors alive beyond the weights and"
+    " their gradients, batch of 1 at 512 pixels, with attention's matrices written out (as the"
+    " meta device has it) or fused (as processors and GPUs have it)"
+)
+BATCH = 4
+CANNY = annotator_by_name("canny")
+
+
+def pairs_of(count: int, pixels: int) -> list[Pair]:
+    """Pictures of the little world with their edges."""
+    pairs: list[Pair] = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        picture = draw_picture(rng, size=pixels)
+        condition = annotate_picture(CANNY, picture.pixels_HWC, rng)
+        pairs.append(Pair(f"{number:03d}", picture.pixels_HWC, picture.caption, condition))
+    return pairs
+
+
+class Ours:
+    """graft's own training without its checks: encoders let go of, the loop, the average."""
+
+    def __init__(self, folder: Path, pairs: list[Pair], *, recompute: bool) -> None:
+        model = load_diffusion(str(folder))
+        encoded = encode_pairs(pairs, model, folder / "latents", "random")
+        self.lessons = [
+            Lesson(pair.id, encoded, index, encode_png(pair.condition.pixels_HWC))
+            for index, pair in enumerate(pairs)
+        ]
+        self.empty = model.embed([""])
+        model.rest_encoders()
+        settings = TrainConfig(batch=BATCH, learning_rate=5e-6, recompute=recompute)
+        self.trainee = Trainee(model, CANNY, settings)
+
+    def train(self, steps: int) -> None:
+        """So many steps."""
+        trainee = self.trainee
+        taken = fit(
+            islice(draw_lessons(self.lessons, 0, trainee.settings), steps),
+            functools.partial(loss_of_pictures, trainee, self.lessons, self.empty),
+            trainee.optimizer,
+            lambda _: 1.0,
+        )
+        for _ in taken:
+            trainee.average.update(trainee.live)
+
+
+class Theirs:
+    """The script's modules with everything that it reads ready in memory."""
+
+    def __init__(self, folder: Path, pairs: list[Pair]) -> None:
+        self.script = Script.load(folder)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
+        for at in range(0, len(pairs), BATCH):
+            chosen = pairs[at : at + BATCH]
+            pixels = to_signed(np.stack([pair.pixels_HWC for pair in chosen]))
+            hints = to_hint(np.stack([pair.condition.pixels_HWC for pair in chosen]))
+            ids = ids_of(tokenizer, [pair.caption for pair in chosen])
+            self.batches.append((pixels, ids, hints))
+
+    def train(self, steps: int) -> None:
+        """So many steps."""
+        self.script.train(list(islice(cycle(self.batches), steps)))
+
+
+def trained(side: str, folder: Path, pixels: int) -> Ours | Theirs:
+    """`script`, `kept` or `recomputed`, ready to train."""
+    pairs = pairs_of(2 * BATCH, pixels)
+    if side == "script":
+        return Theirs(folder, pairs)
+    return Ours(folder, pairs, recompute=side == "recomputed")
+
+
+def speeds(folder: Path, pixels: int, steps: int, repeats: int) -> Iterator[Row]:
+    """Pictures per second, by threads."""
+    beside = trained("script", folder, pixels)
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for side in ("kept", "recomputed"):
+            mine = trained(side, folder, pixels)
+            theirs, ours = in_turn(
+                lambda: beside.train(steps), lambda mine=mine: mine.train(steps), repeats
+            )
+            pictures = steps * BATCH
+            name = f"pictures/s, {threads} thread{'s' * (threads > 1)}, activations {side}"
+            yield row(name, pictures / theirs.median, pictures / ours.median)
+    torch.set_num_threads(before)
+
+
+def row(case: str, script: float, graft: float) -> Row:
+    """One measure of both."""
+    return {"case": case, "script": script, "graft": graft, "graft / script": graft / script}
+
+
+def peaks(folder: Path, pixels: int) -> Iterator[Row]:
+    """Peak memory of each, in a process of its own."""
+    found = {side: peak(side, folder, pixels) for side in ("script", "kept", "recomputed")}
+    for side in ("kept", "recomputed"):
+        yield row(f"peak MiB, activations {side}", found["script"], found[side])
+
+
+def peak(side: str, folder: Path, pixels: int) -> float:
+    """MiB by which resident memory rises from before the weights are read to its highest."""
+    given = ["--child", side, "--folder", str(folder), "--pixels", str(pixels)]
+    command = [sys.executable, __file__, *given]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(json.loads(said.splitlines()[-1]))
+
+
+def be_measured(side: str, folder: Path, pixels: int) -> None:
+    """Take three steps in this process and print the rise in MiB."""
+    torch.set_num_threads(1)
+    before = _resident("VmRSS")
+    trained(side, folder, pixels).train(3)
+    sys.stdout.write(json.dumps((_resident("VmHWM") - before) / 1024) + "\n")
+
+
+def _resident(name: str) -> int:
+    """KiB of this process, now (VmRSS) or at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one picture at the true size; bytes are of activations."""
+
+    operations: int
+    kept: int
+    highest: int
+
+
+def true_size() -> Iterator[Row]:
+    """Operations, and activations kept and at their peak; only shapes are calculated."""
+    fused = {side: cost(side, fused=True) for side in ("script", "kept", "recomputed")}
+    written = {side: cost(side, fused=False) for side in fused}
+    tera, gib = 1e12, 2**30
+    yield row("true size: GiB of weights, gradients, average, optimizer", *_states())
+    theirs = written["script"]
+    for side in ("kept", "recomputed"):
+        name = f"true size, activations {side}: "
+        yield row(f"{name}TFLOP", theirs.operations / tera, written[side].operations / tera)
+        for attention, costs in (("written out", written), ("fused", fused)):
+            one, other = costs["script"], costs[side]
+            tail = f"attention {attention}"
+            yield row(f"{name}GiB kept, {tail}", one.kept / gib, other.kept / gib)
+            yield row(f"{name}GiB at peak, {tail}", one.highest / gib, other.highest / gib)
+
+
+def _states() -> tuple[float, float]:
+    """GiB in single precision that each side holds beside activations."""
+    with torch.device("meta"):
+        parts = make_parts()
+        control = Controlled(parts["unet"], 8, ControlConfig())
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    learning = sum(p.numel() for p in control.parameters())
+    encoder = sum(p.numel() for p in parts["vae"].encoder.parameters())
+    theirs = sum(counts.values()) + 4 * learning  # weights, gradients, AdamW's two moments
+    ours = counts["unet"] + counts["vae"] - encoder + 5 * learning  # and the running average
+    return 4 * theirs / 2**30, 4 * ours / 2**30
+
+
+@contextmanager
+def shapes(*, fused: bool) -> Iterator[None]:
+    """Tensors without numbers: the meta device's, or fakes of a processor's."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True) if fused else torch.device("meta")
+    with mode:
+        yield
+
+
+def cost(side: str, *, fused: bool) -> Cost:
+    """Forward and backward of one picture of 512 pixels at the true size."""
+    with torch.device("meta"):
+        parts = make_parts()
+        control = ControlNetModel.from_unet(parts["unet"], load_weights_from_unet=False)
+        script = Script(parts, control)
+        ours = Controlled(parts["unet"], 8, ControlConfig(), recompute=side == "recomputed")
+    modules = (*parts.values(), control, ours)
+    with shapes(fused=fused):
+        if fused:
+            fill_with_fakes(*modules)
+        learning = [p for one in (control, ours) for p in one.parameters()]
+        for parameter in learning:
+            parameter.grad = torch.zeros_like(parameter)
+        loss = _loss_of(side, script, ours)
+        with Live() as live:
+            found = loss()
+            kept, highest = live.now, live.peak
+            found.backward()
+            highest = max(highest, live.peak)
+        del found
+        with FlopCounterMode(display=False) as counter:
+            if not fused:  # fused attention is not counted
+                loss().backward()
+    return Cost(counter.get_total_flops(), kept, highest)
+
+
+def _loss_of(side: str, script: Script, ours: Controlled) -> Callable[[], Tensor]:
+    """A step's loss on what each side is given."""
+    hint = torch.zeros(1, 3, 512, 512)
+    if side == "script":
+        pixels, ids = torch.zeros(1, 3, 512, 512), torch.zeros(1, 77, dtype=torch.int64)
+        return lambda: script.loss(pixels, ids, hint)
+    latents, words = torch.zeros(1, 4, 64, 64), torch.zeros(1, 77, 768)
+    noise, time = torch.zeros(1, 4, 64, 64), torch.zeros(1, dtype=torch.int64)
+
+    def loss() -> Tensor:
+        noisy = script.scheduler.add_noise(latents, noise, time)
+        return (ours(noisy, time, words, hint) - noise).square().mean()
+
+    return loss
+
+
+def main() -> None:
+    """Measure all; or, as a child, be the process whose memory is measured."""
+    parser = arguments(QUESTION)
+    parser.add_argument("--narrower", type=int, default=4, help="than Stable Diffusion 1.5")
+    parser.add_argument("--pixels", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=1, help="in each counted run")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    disable_progress_bar()
+    if given.child is not None:
+        be_measured(given.child, given.folder, given.pixels)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "base"
+        save_pipeline(given.narrower, folder)
+        rows = list(speeds(folder, given.pixels, given.steps, given.repeats))
+        rows += peaks(folder, given.pixels)
+    publish("control_step", QUESTION, [*rows, *true_size()], given.record)
+
+
+if __name__ == "__main__":
+    main()
