@@ -65,9 +65,10 @@ def without_privileges() -> Generator[None]:
 
 
 WARM = """
-import json, os, signal, sys
-import graft.cli.app, graft.cli.tables, graft.toolformer.teach, transformers.models.llama
+import importlib, json, os, signal, sys
 from graft.cli import main
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 print(0, flush=True)
 for line in sys.stdin:
     words, said = json.loads(line)
@@ -92,15 +93,15 @@ for line in sys.stdin:
 class Commands:
     """Runs `graft` again and again, each time as a process of its own that is there at once.
 
-    Everything is imported once, and every command is a fork of that: a moment drawn over its
+    The modules are imported once, and every command is a fork of that: a moment drawn over its
     time then falls into its work, and not into the seconds that Python takes to begin.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, modules: Sequence[str]) -> None:
         self._said = folder / "said.txt"
         one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         self._parent = subprocess.Popen(
-            [sys.executable, "-c", WARM],
+            [sys.executable, "-c", WARM, *modules],
             env=one_thread,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

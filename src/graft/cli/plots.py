@@ -1,10 +1,16 @@
 """Pictures of what a run came to."""
 
+from __future__ import annotations
+
+import io
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from graft.cli.tables import SYSTEMS
-from graft.store.whole import read_json
+from graft.store.whole import read_json, whole_file, writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = {
     "base": "#9a9a9a",
@@ -36,7 +42,7 @@ def plot_report(report: Path, picture: Path) -> None:
     axes.set_ylim(0, 104)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    figure.savefig(picture, dpi=130)
+    _write(figure, picture)
 
 
 def plot_convergence(found: Path, picture: Path) -> None:
@@ -69,7 +75,15 @@ def plot_convergence(found: Path, picture: Path) -> None:
         axes.legend(frameon=False, fontsize=8)
     verdict, sure = told["verdict"], cast("float", told["confidence"])
     figure.suptitle(f"{verdict}, {100 * sure:.0f}% sure", fontsize=10)
-    figure.savefig(picture, dpi=130, metadata={"Software": None})
+    _write(figure, picture)
+
+
+def _write(figure: Figure, picture: Path) -> None:
+    """A PNG, whole or not at all; equal figures give equal bytes."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=130, format="png", metadata={"Software": None})
+    with whole_file(picture) as file, writing(picture):
+        file.write(content.getvalue())
 
 
 def _mean(values: list[float]) -> float:

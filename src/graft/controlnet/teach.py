@@ -19,7 +19,7 @@ from graft.controlnet.convergence import Convergence
 from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import Evaluated, build_report, evaluate, step0_difference
 from graft.controlnet.grids import file_name, grid, write_picture
-from graft.controlnet.keep import Examined, choose, contact_sheet, describe, examine
+from graft.controlnet.keep import Examined, Kept, choose, contact_sheet, describe, examine
 from graft.controlnet.latents import Encoded, encode_pairs
 from graft.controlnet.lessons import Lesson
 from graft.controlnet.pictures import PictureReader
@@ -30,9 +30,9 @@ from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import DataError, StoreError
 from graft.models.diffusion import Words
 from graft.scale.progress import Progress
-from graft.store.runs import write_json
+from graft.store.runs import held, write_json
 from graft.store.shards import read_shard, shard_name, write_shard
-from graft.store.whole import read_json, remove_partial, writing
+from graft.store.whole import append_line, read_json, remove_partial
 
 __all__ = [
     "TeachConfig",
@@ -87,49 +87,45 @@ def keep_pairs(shop: Workshop) -> Iterator[Progress]:
         if len(found) % 64 == 0:
             yield Progress("keep", len(found), 0, "pairs")
     kept = choose(found, shop.config.keep)
-    folder = shop.root / "keep"
-    report = describe(found, kept, shop.config.keep)
-    manifest = read_json(shop.root / "annotate" / "shards" / "manifest.json")
-    read = manifest["summary"]
-    write_json(folder / "kept.json", {"ids": list(kept.ids)})
-    write_json(folder / "report.json", {**report, "read": read})
-    examples = kept.examples()
-    wanted = {name for names in examples.values() for name in names}
-    shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
-    sheets = {why: [shown[name] for name in names] for why, names in examples.items()}
-    contact_sheet(sheets, folder / "sheet.png")
-    write_json(folder / "seconds.json", {"seconds": time.perf_counter() - began})
+    with held(shop.root / "keep"):
+        _write_kept(shop, found, kept)
+        seconds = {"seconds": time.perf_counter() - began}
+        write_json(shop.root / "keep" / "seconds.json", seconds)
     yield Progress("keep", len(kept.ids), len(found), "pairs", "good")
 
 
 def encode_kept(shop: Workshop) -> Iterator[Progress]:
     """Compute latents and words of every pair once; what is there is not done again."""
     shards, cut = shop.shards(), 0
-    began = time.perf_counter()
-    for index, shard in enumerate(shards):
-        pairs = [PAIR.from_row(row) for row in read_shard(shard)]
-        encode_pairs(pairs, shop.model, shop.root / "latents", shop.digest)
-        cut += sum(shop.model.is_too_long(pair.caption) for pair in pairs)
-        note = f"{cut} captions are too long and are cut" if cut else ""
-        yield Progress("latents", index + 1, len(shards), "shards", note)
-    _note_seconds(shop, "latents", time.perf_counter() - began)
+    began, folder = time.perf_counter(), shop.root / "latents"
+    with held(folder):
+        for index, shard in enumerate(shards):
+            pairs = [PAIR.from_row(row) for row in read_shard(shard)]
+            encode_pairs(pairs, shop.model, folder, shop.digest)
+            cut += sum(shop.model.is_too_long(pair.caption) for pair in pairs)
+            note = f"{cut} captions are too long and are cut" if cut else ""
+            yield Progress("latents", index + 1, len(shards), "shards", note)
+        _note_seconds(shop, "latents", time.perf_counter() - began)
 
 
 def train_control(shop: Workshop) -> Iterator[Progress]:
     """Teach the control, watched by the validation pictures."""
     folder, config = shop.root / "train", shop.config
-    lessons, empty, validation = _prepare(shop)
-    _keep_base(shop, folder / "base.json")
-    shop.model.rest_encoders()
-    began, verdict = time.perf_counter(), None
-    for step in train(shop.model, lessons, empty, validation, config.train, folder):
-        _log(folder, asdict(step))
-        if step.check is not None and step.check.fidelity:
-            _save_grid(folder, step.index, validation)
-        verdict = step.convergence or verdict
-        note = f"loss {step.loss:.3f}, {_said(verdict)}"
-        yield Progress("train", step.index, config.train.steps, "steps", note)
-    _note_seconds(shop, "train", time.perf_counter() - began)
+    shop.kept()  # before a folder is made
+    with held(folder):
+        remove_partial(folder / "pictures")
+        lessons, empty, validation = _prepare(shop)
+        _keep_base(shop, folder / "base.json")
+        shop.model.rest_encoders()
+        began, verdict = time.perf_counter(), None
+        for step in train(shop.model, lessons, empty, validation, config.train, folder):
+            _log(folder, asdict(step))
+            if step.check is not None and step.check.fidelity:
+                _save_grid(folder, step.index, validation)
+            verdict = step.convergence or verdict
+            note = f"loss {step.loss:.3f}, {_said(verdict)}"
+            yield Progress("train", step.index, config.train.steps, "steps", note)
+        _note_seconds(shop, "train", time.perf_counter() - began)
 
 
 def evaluate_run(shop: Workshop) -> Iterator[Progress]:
@@ -141,7 +137,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
     found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
-    _save_pictures(shop.root / "evaluate", pairs, found)
+    folder = shop.root / "evaluate"
     before = read_json(shop.root / "train" / "base.json")["sha256"]
     told = read_json(shop.root / "train" / "convergence.json")
     report = {
@@ -152,10 +148,13 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
             shop.model, pairs[:4], shop.config.train.control, seed=shop.config.train.seed
         ),
     }
-    write_json(shop.root / "evaluate" / "report.json", report)
-    seconds = {"seconds": time.perf_counter() - began}  # it is done anew each time
-    write_json(shop.root / "evaluate" / "seconds.json", seconds)
-    write_json(shop.root / "report.json", {**report, "seconds": _seconds(shop)})
+    with held(folder):
+        _save_pictures(folder, pairs, found)
+        write_json(folder / "report.json", report)
+        seconds = {"seconds": time.perf_counter() - began}  # it is done anew each time
+        write_json(folder / "seconds.json", seconds)
+        remove_partial(shop.root)
+        write_json(shop.root / "report.json", {**report, "seconds": _seconds(shop)})
     fidelity = cast("dict[str, float]", report["fidelity"])
     note = f"fidelity {fidelity['controlled']:.3f}, without control {fidelity['none']:.3f}"
     yield Progress("evaluate", len(pairs), len(pairs), "pictures", note)
@@ -168,6 +167,19 @@ def teach(shop: Workshop) -> Iterator[Progress]:
     yield from encode_kept(shop)
     yield from train_control(shop)
     yield from evaluate_run(shop)
+
+
+def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:
+    """The report, the contact sheet, and at last who is kept."""
+    folder, report = shop.root / "keep", describe(found, kept, shop.config.keep)
+    manifest = read_json(shop.root / "annotate" / "shards" / "manifest.json")
+    write_json(folder / "report.json", {**report, "read": manifest["summary"]})
+    examples = kept.examples()
+    wanted = {name for names in examples.values() for name in names}
+    shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
+    sheets = {why: [shown[name] for name in names] for why, names in examples.items()}
+    contact_sheet(sheets, folder / "sheet.png")
+    write_json(folder / "kept.json", {"ids": list(kept.ids)})
 
 
 def _keep_base(shop: Workshop, path: Path) -> None:
@@ -226,6 +238,7 @@ def _save_grid(folder: Path, step: int, validation: Validation) -> None:
 def _save_pictures(folder: Path, pairs: Sequence[Pair], found: Evaluated) -> None:
     """Every generated picture, and a grid of the first: hint, without control, with it."""
     for name in ("controlled", "none", "shuffled"):
+        remove_partial(folder / name)
         for pair, pixels_HWC in zip(pairs, found.pictures[name], strict=True):
             write_picture(folder / name / f"{file_name(pair.id)}.png", pixels_HWC)
     columns = 10
@@ -250,9 +263,7 @@ def _said(verdict: Convergence | None) -> str:
 def _log(folder: Path, line: dict[str, object]) -> None:
     """Append a step to the diary; its check stands in convergence.json."""
     kept = {name: value for name, value in line.items() if name not in _ELSEWHERE}
-    path = folder / "log.jsonl"
-    with writing(path), path.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(kept) + "\n")
+    append_line(folder / "log.jsonl", kept)
 
 
 def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:

@@ -37,7 +37,7 @@ from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.models.unet import read_controlnet
 from graft.store.runs import Run, refuse_another, write_json, write_text
 from graft.store.shards import list_shards, read_shard
-from graft.store.whole import read_json, writing
+from graft.store.whole import read_json, remove_partial, writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,10 @@ class Workshop:
             root.mkdir(parents=True, exist_ok=True)
         shop = cls(root, config)  # refuses an unknown condition before anything is written
         refuse_another(root, to_table(config), _FIXED)
-        write_text(root / "recipe.json", dump(config))
+        path, recipe = root / "recipe.json", dump(config)
+        if not path.is_file() or path.read_bytes() != recipe.encode():
+            remove_partial(root)
+            write_text(path, recipe)
         return shop
 
     @classmethod
