@@ -54,6 +54,9 @@ def make_parts(narrower: int = 1, vocabulary: int = VOCABULARY) -> Parts:
         num_hidden_layers=12,
         num_attention_heads=max(1, 12 // narrower),
         max_position_embeddings=TOKENS,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+        pad_token_id=vocabulary - 1,
     )
     return {"unet": unet, "vae": vae, "text_encoder": CLIPTextModel(shape)}
 
