@@ -75,7 +75,11 @@ def test_a_plain_folder_is_read_in_the_order_of_its_names_with_captions_beside(
         ("m.PNG", ""),
         ("z.jpg", ""),
     ]
-    assert [one.faults for one in found] == [(), ("no caption",), ("no caption",)]
+    assert [one.faults for one in found] == [
+        (),
+        ("unreadable caption", "no caption"),
+        ("no caption",),
+    ]
     assert found[1].pixels_HWC.shape == (24, 32, 3)
     assert found[1].pixels_HWC[0, 0].tolist() == list(RED)
     assert [one.id for one in PictureReader(tmp_path, limit=2)] == ["a/b.webp", "m.PNG"]

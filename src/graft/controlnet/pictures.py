@@ -26,6 +26,8 @@ from graft.errors import DataError
 _SAME_SHAPE = 0.02
 """By what share the ratios of width to height may differ, as rounded sizes do."""
 
+_MOST_PLACES = 1000
+
 _REDUCING_GAP = 3.0
 """From three times the size on, pixels are averaged first; cheaper, and hardly to be seen."""
 
@@ -39,8 +41,8 @@ class PictureReader:
         limit: so many pictures at most.
         limits: pictures with more bytes or pixels, or a shorter side, are skipped.
 
-    `skipped` counts what cannot be used by the reason, `first_skipped` has the first place of
-    each. A picture is called by its `id` or its path; a name that was there before gets its
+    `skipped` counts what cannot be used by the reason, `places` has the first thousand places
+    of each. A picture is called by its `id` or its path; a name that was there before gets its
     place behind it, `7@metadata.jsonl:12`. Iterating again reads again.
 
     A condition without a ground lies on black, a picture on white.
@@ -57,7 +59,12 @@ class PictureReader:
         self.source, self.conditions, self.limit = source, conditions, limit
         self.limits = limits or Limits()
         self.skipped: Counter[str] = Counter()
-        self.first_skipped: dict[str, str] = {}
+        self.places: dict[str, list[str]] = {}
+
+    @property
+    def first_skipped(self) -> dict[str, str]:
+        """Where what was skipped for a reason stands first."""
+        return {reason: places[0] for reason, places in self.places.items()}
 
     def __iter__(self) -> Iterator[Captioned]:
         """Begin at the first picture.
@@ -66,7 +73,7 @@ class PictureReader:
             DataError: there is nothing to read, a list is damaged, or no picture can be used.
         """
         self.skipped.clear()
-        self.first_skipped.clear()
+        self.places.clear()
         return islice(self._pictures(find_pictures(self.source, self.conditions)), self.limit)
 
     def _pictures(self, found: Iterator[Found]) -> Iterator[Captioned]:
@@ -75,8 +82,7 @@ class PictureReader:
             name = f"{one.name}@{one.place}" if _digest(one.name) in seen else one.name
             read = Refused(one.reason) if one.reason else _read(one, name, self.limits)
             if isinstance(read, Refused):
-                self.skipped[read.reason] += 1
-                self.first_skipped.setdefault(read.reason, one.place)
+                self._skip(read.reason, one.place)
                 continue
             seen.add(_digest(name))
             yield read
@@ -86,10 +92,16 @@ class PictureReader:
                 " name a folder of PNG, JPEG or WebP files, or one with metadata.jsonl"
             )
 
+    def _skip(self, reason: str, place: str) -> None:
+        self.skipped[reason] += 1
+        places = self.places.setdefault(reason, [])
+        if len(places) < _MOST_PLACES:
+            places.append(place)
+
     def told(self) -> str:
         """What was skipped, why, and where first; nothing if nothing was."""
         return "; ".join(
-            f"{count} {reason} (first: {self.first_skipped[reason]})"
+            f"{count} {reason} (first: {self.places[reason][0]})"
             for reason, count in self.skipped.most_common()
         )
 
@@ -125,7 +137,7 @@ def _read(found: Found, name: str, limits: Limits) -> Captioned | Refused:
     picture = decode_picture(found.picture, limits)
     if isinstance(picture, Refused):
         return picture
-    faults = [*picture.faults, *([] if found.caption else ["no caption"])]
+    faults = [*picture.faults, *found.faults, *([] if found.caption else ["no caption"])]
     condition_HWC = None
     if found.condition is not None:
         condition = decode_picture(found.condition, limits, ground=(0, 0, 0))

@@ -40,6 +40,7 @@ class Found:
     """A picture that is listed or lies there, or the reason why it cannot be used.
 
     `name` is what it is called, `place` where that stands; `caption` is None without one.
+    `faults` names what can be borne.
     """
 
     place: str
@@ -48,6 +49,7 @@ class Found:
     caption: str | None = None
     condition: Content | None = None
     reason: str = ""
+    faults: tuple[str, ...] = ()
 
 
 def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Found]:
@@ -106,16 +108,22 @@ def _bare(root: Path, conditions: Path | None) -> Iterator[Found]:
         if conditions is not None and path.is_relative_to(conditions):
             continue
         name, text = _told(path, root), path.with_suffix(".txt")
-        yield Found(name, name, path, _whole_caption(text) if text.is_file() else None)
+        if not text.is_file():
+            yield Found(name, name, path)
+        elif (caption := _whole_caption(text)) is None:
+            yield Found(name, name, path, faults=("unreadable caption",))
+        else:
+            yield Found(name, name, path, caption)
 
 
-def _whole_caption(path: Path) -> str:
-    """A caption from a file; nothing where it is no text, or too long to be one."""
+def _whole_caption(path: Path) -> str | None:
+    """A caption from a file; none where it is no text, or too long to be one."""
     try:
-        content = path.read_bytes() if path.stat().st_size <= _LONGEST_CAPTION else b""
-        return content.decode("utf-8-sig").strip()
+        if path.stat().st_size > _LONGEST_CAPTION:
+            return None
+        return path.read_bytes().decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError):
-        return ""
+        return None
 
 
 def _listed(path: Path, root: Path) -> Iterator[Found]:

@@ -74,8 +74,8 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
             shards, count = shards + 1, count + len(group)
             yield Progress("annotate", count, 0, "pictures", reader.told())
         opened.log("shards", {"seconds": time.perf_counter() - began})
-        skipped = {"skipped": dict(reader.skipped), "told": reader.told()}
-        opened.finish("shards", {"pictures": count, **skipped})
+        skipped = {"skipped": dict(reader.skipped), "places": reader.places}
+        opened.finish("shards", {"pictures": count, **skipped, "told": reader.told()})
         yield Progress("annotate", count, count, "pictures", reader.told())
 
 
