@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from graft.config import load
-from graft.errors import ConfigError, StoreError
+from graft.errors import ConfigError, ModelError, StoreError
 from graft.grow.language import (
     SIZES,
     GrowConfig,
@@ -14,6 +14,7 @@ from graft.grow.language import (
     grow_language,
     new_tokenizer,
     shape_of,
+    two_rounds,
 )
 from graft.grow.model import new_model
 from graft.models.huggingface import load_model
@@ -51,6 +52,39 @@ def test_a_stopped_growth_goes_on_and_ends_in_the_same_bytes(
     assert [step.index for step in resumed] == [3, 4, 5, 6]
     assert [step.loss for step in resumed] == [step.loss for step in steps[2:]]
     assert files(tmp_path / "model") == files(folder / "model")
+
+
+def test_a_growth_goes_on_from_a_model_without_its_optimizer(
+    grown, tiny: GrowConfig, tmp_path: Path
+) -> None:
+    """The steps are those of the recipe from there on; the rate is led up to its line again."""
+    for step in grow(tiny, tmp_path / "first"):
+        if step.index == 3:  # what is saved is of step 2
+            break
+    later = replace(tiny, begin=tmp_path / "first" / "model", begin_step=2)
+    steps = list(grow(later, tmp_path / "second"))
+    _, whole = grown
+    assert [step.index for step in steps] == [3, 4, 5, 6]
+    assert steps[0].loss == pytest.approx(whole[2].loss, abs=0.01)  # weights were halved
+    slow = replace(later, warm_up=1.0)
+    led = [
+        two_rounds(slow)(step) / two_rounds(replace(tiny, warm_up=1.0))(step) for step in (2, 3)
+    ]
+    assert led == pytest.approx([1 / tiny.steps, 2 / tiny.steps])
+
+
+def test_half_a_beginning_and_another_models_weights_are_refused(
+    grown, tiny: GrowConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="'begin' and 'begin_step' go together"):
+        replace(tiny, begin=tmp_path)
+    with pytest.raises(ValueError, match="from 1 to 5"):
+        replace(tiny, begin=tmp_path, begin_step=6)
+    with pytest.raises(ModelError, match=r"model\.safetensors: cannot be gone on from"):
+        grow(replace(tiny, begin=tmp_path, begin_step=1), tmp_path / "out")
+    wider = replace(tiny, width=2 * tiny.width, begin=grown[0] / "model", begin_step=1)
+    with pytest.raises(ModelError, match="cannot be gone on from"):
+        grow(wider, tmp_path / "out")
 
 
 def test_a_finished_growth_is_not_done_again(grown, tiny: GrowConfig) -> None:

@@ -15,7 +15,7 @@ from graft.config import to_table
 from graft.errors import ConfigError
 from graft.grow.batches import Batch, draw_batch
 from graft.grow.lessons import LessonConfig, draw_lesson, exercise
-from graft.grow.model import ModelConfig, grow_model, new_model
+from graft.grow.model import ModelConfig, grow_model, new_model, take_weights
 from graft.grow.tokenizer import train_tokenizer
 from graft.scale.progress import Progress
 from graft.store.runs import Run
@@ -36,6 +36,18 @@ class GrowConfig(ModelConfig):
     exercise_every: int = 4  # each fourth step is of exercises, in rows twice as long
     tokenizer_lessons: int = 12_000
     lessons: LessonConfig = field(default_factory=LessonConfig)
+    begin: Path | None = None  # a model folder of this size and recipe to go on from,
+    begin_step: int = 0  # after so many steps; its optimizer begins anew, and warms up again
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can have, and half of a beginning."""
+        super().__post_init__()
+        last = self.steps + self.again_steps
+        if (self.begin is None) != (self.begin_step == 0) or not 0 <= self.begin_step < last:
+            raise ValueError(
+                "'begin' and 'begin_step' go together: a model folder, and the steps from 1 to"
+                f" {last - 1} that it has behind it"
+            )
 
 
 SIZES: dict[str, dict[str, int]] = {
@@ -75,12 +87,16 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
     Yields after each step; the finished model is in `folder/model`.
     """
     tokenizer = new_tokenizer(config)
+    model = new_model(config, tokenizer)
+    if config.begin is not None:
+        take_weights(model, config.begin)
     return grow_model(
         config,
-        (new_model(config, tokenizer), tokenizer),
+        (model, tokenizer),
         lambda step: batch_of(config, tokenizer, step),
         (config.steps + config.again_steps, two_rounds(config)),
         folder,
+        first=config.begin_step,
     )
 
 
@@ -94,16 +110,22 @@ def grow_language(config: GrowConfig, folder: Path) -> Iterator[Progress]:
 
 
 def two_rounds(config: GrowConfig) -> Callable[[int], float]:
-    """The learning rate's factor: up and down in a line, and once more, less high."""
+    """The learning rate's factor: up and down in a line, and once more, less high.
+
+    An optimizer that begins anew at `begin_step` is led up to that line in as many steps again.
+    """
     first, second = (
         warm_up_then("linear", steps=steps, warm_up=config.warm_up, floor=config.floor)
         for steps in (config.steps, config.again_steps)
     )
 
+    again = config.warm_up * config.steps
+
     def factor(step: int) -> float:
+        led = min(1.0, (step - config.begin_step + 1) / again) if config.begin else 1.0
         if step < config.steps:
-            return first(step)
-        return config.again_rate * second(step - config.steps)
+            return led * first(step)
+        return led * config.again_rate * second(step - config.steps)
 
     return factor
 

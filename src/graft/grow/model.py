@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from graft.errors import ModelError
 from graft.grow.batches import Batch
 from graft.grow.tokenizer import SMALLEST_VOCABULARY
 from graft.models.quiet import no_progress_bars
@@ -73,6 +76,8 @@ def grow_model(
     batch_at: Callable[[int], Batch],
     plan: tuple[int, Callable[[int], float]],
     folder: Path,
+    *,
+    first: int = 0,
 ) -> Iterator[Step]:
     """Train a model and its tokenizer in `folder`, from the last checkpoint if there is one.
 
@@ -82,6 +87,7 @@ def grow_model(
         batch_at: the batch of a step, counted from 0.
         plan: how many steps, and the factor on the learning rate at each.
         folder: for checkpoints and the model.
+        first: the steps that the model has behind it where there is no checkpoint.
     """
     model, tokenizer = grown
     optimizer = torch.optim.AdamW(
@@ -91,7 +97,7 @@ def grow_model(
         weight_decay=config.weight_decay,
     )
     done = list_checkpoints(folder)
-    start = done[-1].step if done else 0
+    start = done[-1].step if done else first
     if done:
         load_checkpoint(done[-1], model, optimizer)
     total, schedule = plan
@@ -126,6 +132,25 @@ def new_model(config: ModelConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaF
         # transformers draws new weights from the global generator only; the fork gives it back
         torch.manual_seed(config.seed)  # noqa: TID251
         return LlamaForCausalLM(shape)
+
+
+def take_weights(model: LlamaForCausalLM, folder: Path) -> None:
+    """Give a model the weights that `save_model` wrote.
+
+    Raises:
+        ModelError: there are none, or they are of another shape.
+    """
+    path = folder / "model.safetensors"
+    try:
+        found = load_file(path)
+        left = model.load_state_dict(found, strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), repr(error))
+        raise ModelError(
+            f"{path}: cannot be gone on from: {first}; name the folder of a model of this size"
+        ) from error
+    if left.unexpected_keys or left.missing_keys not in ([], ["lm_head.weight"]):
+        raise ModelError(f"{path}: is of another kind of model; grow from nothing instead")
 
 
 def save_model(
