@@ -269,6 +269,21 @@ def test_what_is_shown_is_the_average_and_not_the_last_weights(setting: Setting)
     assert shown.mean().item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_without_an_average_the_last_weights_are_shown_and_nothing_is_held(
+    setting: Setting,
+) -> None:
+    trainee = Trainee(setting.base, CANNY, replace(SETTINGS, average_decay=0.0))
+    with torch.no_grad():
+        for weight in trainee.live.control.parameters():
+            weight.add_(1.0)
+    trainee.average.update(trainee.live)
+    shown = trainee.shown().state_dict()
+    assert all(torch.equal(shown[name], w) for name, w in trainee.live.state_dict().items())
+    assert (
+        sum(buffer.numel() for buffer in trainee.average.buffers()) == 1
+    )  # the count of steps
+
+
 def test_with_nothing_to_wait_for_it_stops_and_leaves_a_control(
     setting: Setting, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ class Trainee:
     def shown(self) -> Controlled:
         """The control as it would be saved now: large, so made anew each time."""
         averaged = new_controlled(self.model, self.settings).requires_grad_(False)
+        averaged.load_state_dict(self.live.state_dict())  # where nothing is averaged
         self.average.apply_to(averaged)
         return averaged.eval()
 

@@ -13,7 +13,8 @@ class Average(nn.Module):
 
     Args:
         model: its parameters that require a gradient are followed, from where they stand.
-        decay: how much of the average stays at each step, in the long run.
+        decay: how much of the average stays at each step, in the long run; with 0 there is
+            no average, and nothing is held.
     """
 
     steps: Tensor
@@ -24,7 +25,7 @@ class Average(nn.Module):
         self.names = {
             name: name.replace(".", "/")
             for name, parameter in model.named_parameters()
-            if parameter.requires_grad
+            if parameter.requires_grad and decay > 0
         }
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         parameters = dict(model.named_parameters())
@@ -43,7 +44,7 @@ class Average(nn.Module):
 
     @torch.no_grad()
     def apply_to(self, model: nn.Module) -> None:
-        """Give `model` the averaged weights in place of its own."""
+        """Give `model` the averaged weights in place of its own; nothing without an average."""
         parameters = dict(model.named_parameters())
         for name, key in self.names.items():
             parameters[name].copy_(self.get_buffer(key))
