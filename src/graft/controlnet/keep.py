@@ -14,14 +14,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
+from graft.controlnet.annotators.kit import NAMES, annotator_by_name
 from graft.controlnet.dataset import Pair
 from graft.controlnet.duplicates import DuplicateConfig, Signature, find_duplicates, sign
-from graft.controlnet.legibility import Look, fitting, look_at
+from graft.controlnet.legibility import Look, find_misfits, look_at
 from graft.controlnet.sheet import draw_sheet
 from graft.store.whole import whole_file, writing
 
 LINES = frozenset({"canny", "softedge", "scribble", "lineart"})
 """Kinds that are bright lines on black; of all others, any picture may be right."""
+
+_PARTLY = frozenset({"threshold", "inpaint"})
+"""Kinds that another tool draws otherwise: at another level, with holes elsewhere."""
 
 _COLOURED = frozenset({"palette", "tile"})
 _FEWEST = 20
@@ -35,6 +42,8 @@ class KeepConfig:
     drop_duplicates: bool = True
     drop_uncaptioned: bool = False  # half of the prompts are emptied anyhow
     drop_jpeg: bool = False  # conditions with JPEG's traces
+    drop_misfits: bool = True  # conditions that fit another picture better
+    most_misfits: float = 0.5  # share of them above which the whole set is told, and none goes
     least_lit: float = 0.001  # share of a line condition's pixels
     most_lit: float = 0.5  # as well; Canny's finest lines leave every second pixel dark
     least_contrast: float = 2.0  # levels of deviation in any other condition
@@ -43,7 +52,8 @@ class KeepConfig:
     duplicates: DuplicateConfig = field(default_factory=DuplicateConfig)
 
     def __post_init__(self) -> None:
-        for name in ("least_lit", "most_lit", "most_white", "warn_share"):
+        shares = ("least_lit", "most_lit", "most_white", "warn_share", "most_misfits")
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1")
 
@@ -86,10 +96,14 @@ class Kept:
 
 
 _DUPLICATE = "near-duplicate of "
+_FITS = "condition fits better to "
+_MISFIT = "condition fits another picture better"
 
 
 def short_reason(verdict: str) -> str:
     """A verdict without the id that it names."""
+    if verdict.startswith(_FITS):
+        return _MISFIT
     return "near-duplicate" if verdict.startswith(_DUPLICATE) else verdict
 
 
@@ -109,8 +123,20 @@ def examine(
             caption=hashlib.blake2b(caption, digest_size=8).digest() if caption else b"",
             faults=pair.faults,
             signature=sign(pixels_HWC),
-            look=look_at(pixels_HWC, condition_HWC),
+            look=look_at(
+                pixels_HWC, condition_HWC, _drawn(pair), lines=pair.condition.kind in LINES
+            ),
         )
+
+
+def _drawn(pair: Pair) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The condition drawn anew of the picture, where it compares with one that was brought."""
+    kind = pair.condition.kind
+    if kind in _PARTLY or kind not in NAMES:
+        return None
+    annotator = annotator_by_name(kind)
+    fixed = annotator.choose(np.random.default_rng(0))  # for pairs that tell no parameters
+    return annotator.draw(pair.pixels_HWC, {**fixed, **pair.condition.parameters})
 
 
 def choose(examined: Iterable[Examined], settings: KeepConfig) -> Kept:
@@ -122,6 +148,11 @@ def choose(examined: Iterable[Examined], settings: KeepConfig) -> Kept:
     seen = list(examined)
     inverted, size = _are_inverted(seen), _usual_size(seen)
     reasons = [_flaw(one, settings, size, inverted=inverted) for one in seen]
+    misfits = _misfits(seen, reasons, inverted=inverted)
+    if settings.drop_misfits and len(misfits) <= settings.most_misfits * len(seen):
+        for index, better in misfits.items():
+            reasons[index] = f"{_FITS}{seen[better].id}"
+    wrong = {seen[index].id for index in misfits}
     if settings.drop_duplicates:
         good = [index for index, reason in enumerate(reasons) if not reason]
         signatures = [seen[index].signature for index in good]
@@ -130,14 +161,26 @@ def choose(examined: Iterable[Examined], settings: KeepConfig) -> Kept:
     kept = [one for one, reason in zip(seen, reasons, strict=True) if not reason]
     faults: dict[str, list[str]] = defaultdict(list)
     for one in kept:
-        for fault in _faults(one):
+        for fault in [*_faults(one), *([_MISFIT] if one.id in wrong else [])]:
             faults[fault].append(one.id)
     return Kept(
         tuple(one.id for one in kept),
         {one.id: reason for one, reason in zip(seen, reasons, strict=True)},
         {fault: tuple(faults[fault]) for fault in sorted(faults)},
-        tuple(_warnings(seen, kept, reasons, settings, inverted=inverted)),
+        (
+            *_warnings(seen, kept, reasons, settings, inverted=inverted),
+            *_mixed_up(len(misfits), seen, settings),
+        ),
     )
+
+
+def _misfits(
+    seen: Sequence[Examined], reasons: Sequence[str], *, inverted: bool
+) -> dict[int, int]:
+    """Of each good pair whose condition fits another one's picture better, that pair."""
+    good = [index for index, reason in enumerate(reasons) if not reason]
+    found = find_misfits([seen[index].look for index in good], inverted=inverted)
+    return {good[index]: good[better] for index, better in found.items()}
 
 
 def describe(
@@ -247,7 +290,6 @@ def _warnings(
             yield saying.format(_percent(count, kept))
     if len(kept) >= _FEWEST and kept[0].caption and len({one.caption for one in kept}) == 1:
         yield "the captions are all the same; training without words says as much"
-    yield from _misfit(kept)
 
 
 _SAYINGS: dict[str, Callable[[Examined], bool]] = {
@@ -272,18 +314,9 @@ def _percent(count: int, pairs: Sequence[Examined]) -> str:
     return f"{100 * count / len(pairs):.0f}%"
 
 
-_MISFITTING = 0.3
-"""Share of pairs whose condition fits another picture better; 5/6 if all are shuffled."""
-
-
-def _misfit(kept: Sequence[Examined]) -> Iterator[str]:
-    """Whether the lines lie where other pictures than their own have edges."""
-    looks = [one.look for one in kept if one.kind in LINES]
-    if len(looks) < _FEWEST:
-        return
-    wrong = sum(not fits for fits in fitting(looks))
-    if wrong >= _MISFITTING * len(looks):
+def _mixed_up(count: int, seen: Sequence[Examined], settings: KeepConfig) -> Iterator[str]:
+    if len(seen) >= _FEWEST and _is_told(count, seen, settings):
         yield (
-            f"the conditions do not fit their pictures: {100 * wrong / len(looks):.0f}% of them"
-            " fit another one better; were they mixed up?"
+            f"the conditions do not fit their pictures: {_percent(count, seen)} of them fit"
+            " another one better; were they mixed up?"
         )

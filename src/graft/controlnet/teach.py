@@ -174,6 +174,8 @@ def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:
     folder, report = shop.root / "keep", describe(found, kept, shop.config.keep)
     manifest = read_json(shop.root / "annotate" / "shards" / "manifest.json")
     write_json(folder / "report.json", {**report, "read": manifest["summary"]})
+    dropped = {name: verdict for name, verdict in kept.verdicts.items() if verdict}
+    write_json(folder / "named.json", {"dropped": dropped, "faults": dict(kept.faults)})
     examples = kept.examples()
     wanted = {name for names in examples.values() for name in names}
     shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
