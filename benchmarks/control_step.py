@@ -44,9 +44,9 @@ from graft.world.pictures import draw_picture
 QUESTION = (
     "control_step: a step of teaching a control, graft beside the modules of diffusers arranged"
     " as its train_controlnet.py, neither with a running average; peaks in MiB are the rise of"
-    " a process's resident memory, everything counted; activations are the bytes of tensors alive"
-    " beyond the weights and their gradients, batch of 1 at 512 pixels, with attention's matrices"
-    " written out (as the meta device has it) or fused (as processors and GPUs have it)"
+    " a process's resident memory, everything counted; activations are the bytes of tensors"
+    " alive beyond the weights and their gradients, batch of 1 at 512 pixels, with attention's"
+    " matrices written out (as the meta device has it) or fused (as processors and GPUs do)"
 )
 BATCH = 4
 CANNY = annotator_by_name("canny")
