@@ -16,6 +16,7 @@ SMALL = {
     "run": ("--bases", "seedling", "--texts", "4", "--repeats", "1"),
     "train": ("--bases", "seedling", "--steps", "2", "--repeats", "1"),
     "memory": ("--texts", "20"),
+    "faults": ("--kinds", "canny", "--pictures", "60"),
     "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
 }
 
@@ -47,6 +48,17 @@ def test_scoring_takes_half_the_tokens_and_gives_the_same_gains(tmp_path: Path) 
     assert row["tokens, times fewer"] >= 2
     assert row["candidates"] > 10
     assert row["gains apart by"] < 1e-4
+
+
+def test_faults_that_are_put_into_a_folder_are_named_and_good_pairs_are_not(
+    tmp_path: Path,
+) -> None:
+    rows = measured("faults", tmp_path)
+    assert len(rows) == 9 + 2 * 4
+    for row in rows:
+        assert row["named, of 100"] >= 95, row
+        assert row["of 100 clean"] <= 2, row
+        assert row.get("of 100 beside", 0) <= 2, row
 
 
 def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path: Path) -> None:
