@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 _CELLS = 16
 _ROWS_AT_ONCE = 1024
 _CLEARLY = 0.15
-"""By so much a condition fits another picture better. Measured (benchmarks/faults.py): of
-conditions that other tools had drawn at most 1 in 100 fits another picture so much better, of
-those that were mixed up 9 in 10 and more."""
+"""By so much a condition fits another picture better. Measured on the little world, emoji and
+photographs, 140 to 500 each, drawn by graft and with other settings: at most 0.7% of good ones
+fit another picture so much better, and 92% and more of those that were dealt out at random."""
 _STEEP = 150.0
 """Of Sobel's gradient, in levels: steeper edges are no more of an edge."""
 
