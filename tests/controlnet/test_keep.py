@@ -1,6 +1,5 @@
 import io
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from PIL import Image
 
 from graft.config import fill, to_table
-from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.condition import Condition
 from graft.controlnet.dataset import Pair
 from graft.controlnet.duplicates import DuplicateConfig, find_duplicates, sign
@@ -309,86 +307,6 @@ def test_captions_that_are_all_the_same_are_told() -> None:
     pairs = [replace(one, caption="a photo") for one in drawn(20)]
     assert kept(pairs).warnings[0].startswith("the captions are all the same")
     assert kept([*pairs[:19], pair("x", picture(50))]).warnings == ()
-
-
-def moved_on(pairs: list[Pair], places: int = 1) -> list[Pair]:
-    """The same pairs, each with the condition of one before it."""
-    count = len(pairs)
-    return [
-        replace(one, condition=pairs[(index - places) % count].condition)
-        for index, one in enumerate(pairs)
-    ]
-
-
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
-def test_each_pair_with_the_condition_of_another_one_is_named_and_no_other(
-    share: float,
-) -> None:
-    pairs = drawn(200)
-    wrong = int(share * 200)
-    found = kept([*moved_on(pairs[:wrong]), *pairs[wrong:]])
-    named = {name: verdict for name, verdict in found.verdicts.items() if verdict}
-    assert named.keys() <= {str(n) for n in range(wrong)}
-    assert len(named) >= 0.95 * wrong
-    assert len(found.ids) == 200 - len(named)
-    better = [verdict == f"condition fits better to {(int(name) - 1) % wrong}"
-              for name, verdict in named.items()]  # fmt: skip
-    assert np.mean(better) >= 0.9
-    assert set(map(short_reason, named.values())) == {"condition fits another picture better"}
-
-
-def test_of_two_pairs_that_exchanged_their_conditions_both_are_named() -> None:
-    pairs = drawn(12)
-    pairs[3:8:4] = moved_on([pairs[3], pairs[7]])
-    found = kept(pairs)
-    assert {name for name, verdict in found.verdicts.items() if verdict} == {"3", "7"}
-
-
-def test_where_most_conditions_are_of_other_pictures_the_set_is_told_and_none_dropped() -> None:
-    mixed = moved_on(drawn(60), 7)
-    found = kept(mixed)
-    assert len(found.ids) == 60
-    assert found.faults["condition fits another picture better"] == found.ids
-    (warning,) = found.warnings
-    assert re.match(r"the conditions do not fit their pictures: 100% of them", warning)
-    assert kept(mixed, KeepConfig(most_misfits=1)).ids == ()
-    few = [*moved_on(drawn(6)), *drawn(60)[6:]]
-    borne = kept(few, KeepConfig(drop_misfits=False))
-    assert borne.faults["condition fits another picture better"] == (
-        "0",
-        "1",
-        "2",
-        "3",
-        "4",
-        "5",
-    )
-
-
-@pytest.mark.parametrize(
-    "kind", ["canny", "softedge", "scribble", "lineart", "tile", "palette"]
-)
-def test_conditions_that_another_tool_drew_are_known_from_those_of_other_pictures(
-    kind: str,
-) -> None:
-    others = {
-        "canny": {"low": 40.0, "high": 90.0, "blur": 1.5},
-        "softedge": {"blur": 1 / 40, "contrast": 100.0, "levels": 256},
-        "scribble": {"blur": 1 / 100, "contrast": 0.01},
-        "lineart": {"blur": 1 / 64, "contrast": 0.02, "sharpness": 10.0},
-        "tile": {"factor": 4},
-        "palette": {"cells": 16},
-    }
-    annotator, pairs = annotator_by_name(kind), list[Pair]()
-    for one in drawn(200):
-        told = annotator.choose(np.random.default_rng(0))
-        theirs_HWC = annotator.draw(one.pixels_HWC, {**told, **others[kind]})
-        pairs.append(replace(one, condition=Condition(kind, theirs_HWC, told)))
-    good = {name for name, verdict in kept(pairs).verdicts.items() if not verdict}
-    assert len(good) >= 0.99 * 200
-    found = kept([*moved_on(pairs[:20]), *pairs[20:]])
-    named = {name for name, verdict in found.verdicts.items() if verdict and name in good}
-    assert len(named & set(map(str, range(20)))) >= 18
-    assert named <= set(map(str, range(20)))
 
 
 def test_swapped_colours_are_told_for_conditions_that_have_colours() -> None:

@@ -34,7 +34,8 @@ def same(one: Pair, other: Pair) -> bool:
     first, second = one.condition, other.condition
     return (
         (one.id, one.caption, one.faults) == (other.id, other.caption, other.faults)
-        and (first.kind, first.parameters) == (second.kind, second.parameters)
+        and (first.kind, first.parameters, first.brought)
+        == (second.kind, second.parameters, second.brought)
         and np.array_equal(one.pixels_HWC, other.pixels_HWC)
         and np.array_equal(first.pixels_HWC, second.pixels_HWC)
     )
@@ -46,12 +47,13 @@ def same(one: Pair, other: Pair) -> bool:
     both=st.tuples(pictures, pictures),
     drawn_with=parameters,
     faults=st.lists(strings).map(tuple),
+    brought=st.booleans(),
 )
 def test_a_pair_is_read_back_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, words, both, drawn_with, faults
+    tmp_path_factory: pytest.TempPathFactory, words, both, drawn_with, faults, brought
 ) -> None:
     name, caption, kind = words
-    pair = Pair(name, both[0], caption, Condition(kind, both[1], drawn_with), faults)
+    pair = Pair(name, both[0], caption, Condition(kind, both[1], drawn_with, brought), faults)
     path = tmp_path_factory.mktemp("records") / shard_name(0)
     write_shard(path, [PAIR.to_row(pair)], PAIR.schema)
     (row,) = read_shard(path)

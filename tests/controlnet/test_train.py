@@ -1,6 +1,7 @@
 """Training a control of a tiny random base: exact, resumable, and with a frozen base."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,22 @@ def test_a_training_may_start_from_a_finished_control(
     one = ControlNetModel.from_pretrained(folder / "control").controlnet_mid_block.weight
     other = ControlNetModel.from_pretrained(tmp_path / "control").controlnet_mid_block.weight
     torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_what_a_training_starts_from_is_read_once_and_may_be_gone_then(
+    setting: Setting, trained, tmp_path: Path
+) -> None:
+    start = Path(shutil.copytree(trained[0] / "control", tmp_path / "start"))
+    warm = replace(SETTINGS, steps=2, start_from=start)
+    folder, checks = tmp_path / "out", 0
+    steps = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, warm, folder
+    )
+    for step in steps:
+        shutil.rmtree(start, ignore_errors=True)
+        checks += step.check is not None
+    assert checks
+    assert (folder / "control").is_dir()
 
 
 def test_the_gap_is_that_of_the_base_at_step_0(trained) -> None:

@@ -23,8 +23,10 @@ def annotate(
     """
     for one in pictures:
         pixels_HWC, rng = fit_picture(one.pixels_HWC, size), draws(one.id)
-        condition = annotate_picture(annotator, pixels_HWC, rng)
-        if one.condition_HWC is not None:
+        if one.condition_HWC is None:
+            condition = annotate_picture(annotator, pixels_HWC, rng)
+        else:
             brought_HWC = fit_picture(one.condition_HWC, size)
-            condition = Condition(annotator.name, brought_HWC, condition.parameters)
+            chosen = annotator.choose(rng)
+            condition = Condition(annotator.name, brought_HWC, chosen, brought=True)
         yield Pair(one.id, pixels_HWC, one.caption, condition, one.faults)

@@ -16,8 +16,12 @@ Parameters = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What an annotator saw in a picture: `kind` names it, `parameters` draw it again."""
+    """What an annotator saw in a picture: `kind` names it, `parameters` draw it again.
+
+    `brought`: it came with the picture, drawn by another; the parameters compare with it.
+    """
 
     kind: str
     pixels_HWC: UInt8[np.ndarray, "H W 3"]
     parameters: Parameters = field(default_factory=dict[str, Value])
+    brought: bool = False

@@ -130,13 +130,11 @@ def examine(
 
 
 def _drawn(pair: Pair) -> UInt8[np.ndarray, "H W 3"] | None:
-    """The condition drawn anew of the picture, where it compares with one that was brought."""
+    """What a condition that was brought should be like, drawn of its picture; else none."""
     kind = pair.condition.kind
-    if kind in _PARTLY or kind not in NAMES:
+    if not pair.condition.brought or kind in _PARTLY or kind not in NAMES:
         return None
-    annotator = annotator_by_name(kind)
-    fixed = annotator.choose(np.random.default_rng(0))  # for pairs that tell no parameters
-    return annotator.draw(pair.pixels_HWC, {**fixed, **pair.condition.parameters})
+    return annotator_by_name(kind).draw(pair.pixels_HWC, pair.condition.parameters)
 
 
 def choose(examined: Iterable[Examined], settings: KeepConfig) -> Kept:

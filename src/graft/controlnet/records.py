@@ -55,6 +55,7 @@ def _pair_row(pair: Pair) -> Row:
         "text": pair.caption,
         "kind": pair.condition.kind,
         "parameters": _json(pair),
+        "brought": pair.condition.brought,
         "faults": list(pair.faults),
     }
 
@@ -75,6 +76,7 @@ def _pair(row: Row) -> Pair:
         cast("str", row["kind"]),
         read_png(cast("bytes", row["conditioning_image"])),
         cast("dict[str, Value]", json.loads(cast("str", row["parameters"]))),
+        cast("bool", row["brought"]),
     )
     return Pair(
         cast("str", row["id"]),
@@ -95,6 +97,7 @@ PAIR = Format(
             pa.field("text", pa.string(), nullable=False),
             pa.field("kind", pa.string(), nullable=False),
             pa.field("parameters", pa.string(), nullable=False),
+            pa.field("brought", pa.bool_(), nullable=False),
             pa.field("faults", pa.list_(pa.string()), nullable=False),
         ]
     ),

@@ -155,7 +155,7 @@ class Trainee:
 
     def shown(self) -> Controlled:
         """The control as it would be saved now: large, so made anew each time."""
-        averaged = new_controlled(self.model, self.settings).requires_grad_(False)
+        averaged = _silent(self.model, self.settings).requires_grad_(False)
         averaged.load_state_dict(self.live.state_dict())  # where nothing is averaged
         self.average.apply_to(averaged)
         return averaged.eval()
@@ -163,6 +163,13 @@ class Trainee:
 
 def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
     """A base with a silent control, or with the one that `start_from` names."""
+    controlled = _silent(model, settings)
+    if settings.start_from is not None:
+        controlled.control.load_state_dict(read_controlnet(settings.start_from))
+    return controlled
+
+
+def _silent(model: DiffusionModel, settings: TrainConfig) -> Controlled:
     controlled = Controlled(
         model.unet,
         model.shrinking,
@@ -170,8 +177,6 @@ def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
         seed=settings.seed,
         recompute=settings.recompute,
     )
-    if settings.start_from is not None:
-        controlled.control.load_state_dict(read_controlnet(settings.start_from))
     return controlled.to(model.device)
 
 
