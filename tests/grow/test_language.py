@@ -66,11 +66,15 @@ def test_a_growth_goes_on_from_a_model_without_its_optimizer(
     _, whole = grown
     assert [step.index for step in steps] == [3, 4, 5, 6]
     assert steps[0].loss == pytest.approx(whole[2].loss, abs=0.01)  # weights were halved
+    assert list(grow(replace(later, begin=tmp_path / "gone"), tmp_path / "second")) == []
+    assert two_rounds(replace(later, warm_up=0.0))(2) == two_rounds(replace(tiny, warm_up=0.0))(
+        2
+    )
     slow = replace(later, warm_up=1.0)
     led = [
         two_rounds(slow)(step) / two_rounds(replace(tiny, warm_up=1.0))(step) for step in (2, 3)
     ]
-    assert led == pytest.approx([1 / tiny.steps, 2 / tiny.steps])
+    assert led == pytest.approx([1 / (tiny.steps + 1), 2 / (tiny.steps + 1)])
 
 
 def test_half_a_beginning_and_another_models_weights_are_refused(

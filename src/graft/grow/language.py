@@ -21,6 +21,7 @@ from graft.scale.progress import Progress
 from graft.store.runs import Run
 from graft.toolformer.tools import calculator, calendar, search
 from graft.toolformer.tools.prompt import render_prompt
+from graft.train.checkpoint import list_checkpoints
 from graft.train.loop import Step
 from graft.train.schedule import warm_up_then
 
@@ -88,7 +89,7 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
     """
     tokenizer = new_tokenizer(config)
     model = new_model(config, tokenizer)
-    if config.begin is not None:
+    if config.begin is not None and not list_checkpoints(folder):
         take_weights(model, config.begin)
     return grow_model(
         config,
@@ -118,11 +119,10 @@ def two_rounds(config: GrowConfig) -> Callable[[int], float]:
         warm_up_then("linear", steps=steps, warm_up=config.warm_up, floor=config.floor)
         for steps in (config.steps, config.again_steps)
     )
-
-    again = config.warm_up * config.steps
+    anew = warm_up_then("constant", steps=config.steps, warm_up=config.warm_up)
 
     def factor(step: int) -> float:
-        led = min(1.0, (step - config.begin_step + 1) / again) if config.begin else 1.0
+        led = 1.0 if config.begin is None else anew(step - config.begin_step)
         if step < config.steps:
             return led * first(step)
         return led * config.again_rate * second(step - config.steps)
