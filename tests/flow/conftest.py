@@ -1,6 +1,9 @@
 """Processes in which everything is imported, for all the commands of these tests."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +30,20 @@ def control_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comma
     commands = Commands(tmp_path_factory.mktemp("said"), CONTROLNET)
     yield commands
     commands.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, at first of one page."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    tried = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if not tried or tried.returncode:
+        pytest.skip("only root can mount a disk to fill")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

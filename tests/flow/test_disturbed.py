@@ -2,15 +2,14 @@
 
 import random
 import re
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from disturbing import FULL, LIMITED, differing, lasting, try_stages
 from processes import Commands
 
 STAGES = ("annotate", "keep", "train")
@@ -20,10 +19,7 @@ annotate.proposer = "rules"
 keep = { threshold = -9.0, tools = {} }
 train = { batch = 4, epochs = 1, evaluate_every = 2, dev_share = 0.2 }
 """
-CHANGING = {"log.jsonl", "seconds.json"}
 LATER = re.compile("score|keep|train")
-FULL = "the disk is full; free some space and run the same command again"
-LIMITED = "larger than a file may be here (ulimit -f); raise it and run the same command again"
 
 
 @dataclass(frozen=True)
@@ -58,34 +54,6 @@ def whole(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Whole
     return Whole(folder, lasting(folder / "run"), seconds)
 
 
-def lasting(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in CHANGING
-    }
-
-
-def assert_undisturbed(run: Path, whole: Whole) -> None:
-    now = lasting(run)
-    assert sorted(now) == sorted(whole.files)
-    assert [name for name, content in whole.files.items() if now[name] != content] == []
-
-
-def try_stages(commands: Commands, whole: Whole, run: Path, told: str) -> int:
-    """Run the stages until one fails, which must say `told`; how many ended well."""
-    for done, stage in enumerate(STAGES):
-        commands.begin(*whole.words(stage, run))
-        code, said = commands.end()
-        if code != 0:
-            assert code == 1, said
-            assert "Traceback" not in said
-            assert f"{run}" in said.splitlines()[-1]
-            assert told in said.splitlines()[-1]
-            return done
-    return len(STAGES)
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_at_any_moment_says_how_to_go_on_and_what_follows_ends_the_same(
     stage: str, commands: Commands, whole: Whole, tmp_path: Path
@@ -105,7 +73,7 @@ def test_ctrl_c_at_any_moment_says_how_to_go_on_and_what_follows_ends_the_same(
     assert stopped
     for after in STAGES[STAGES.index(stage) :]:
         commands.run(*whole.words(after, run))
-    assert_undisturbed(run, whole)
+    assert differing(run, whole.files) == []
 
 
 def test_where_files_may_not_grow_each_stage_says_so_and_goes_on_once_they_may(
@@ -118,27 +86,10 @@ def test_where_files_may_not_grow_each_stage_says_so_and_goes_on_once_they_may(
     done: list[int] = []
     for size in (1000, annotated - 1, annotated, kept - 1, kept, max(sizes.values())):
         with commands.largest_file(size):
-            done.append(try_stages(commands, whole, run, LIMITED))
+            done.append(try_stages(commands, STAGES, whole.words, run, LIMITED))
     assert done == [0, 0, 1, 1, 2, 2]
-    assert try_stages(commands, whole, run, LIMITED) == len(STAGES)
-    assert_undisturbed(run, whole)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, at first of one page."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    tried = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if not tried or tried.returncode:
-        pytest.skip("only root can mount a disk to fill")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    assert try_stages(commands, STAGES, whole.words, run, LIMITED) == len(STAGES)
+    assert differing(run, whole.files) == []
 
 
 def test_on_a_disk_that_is_really_full_each_stage_says_so_and_goes_on_with_more_space(
@@ -147,7 +98,7 @@ def test_on_a_disk_that_is_really_full_each_stage_says_so_and_goes_on_with_more_
     done = []
     for size in ("4k", "20k", "60k", "120k", "20m", "200m"):
         subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
-        done.append(try_stages(commands, whole, disk / "run", FULL))
+        done.append(try_stages(commands, STAGES, whole.words, disk / "run", FULL))
     assert done == sorted(done)
     assert {0, 1, 2, 3} == set(done)
-    assert_undisturbed(disk / "run", whole)
+    assert differing(disk / "run", whole.files) == []

@@ -42,7 +42,7 @@ def plot_report(report: Path, picture: Path) -> None:
     axes.set_ylim(0, 104)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    _write(figure, picture)
+    write_figure(figure, picture)
 
 
 def plot_convergence(found: Path, picture: Path) -> None:
@@ -75,10 +75,10 @@ def plot_convergence(found: Path, picture: Path) -> None:
         axes.legend(frameon=False, fontsize=8)
     verdict, sure = told["verdict"], cast("float", told["confidence"])
     figure.suptitle(f"{verdict}, {100 * sure:.0f}% sure", fontsize=10)
-    _write(figure, picture)
+    write_figure(figure, picture)
 
 
-def _write(figure: Figure, picture: Path) -> None:
+def write_figure(figure: Figure, picture: Path) -> None:
     """A PNG, whole or not at all; equal figures give equal bytes."""
     content = io.BytesIO()
     figure.savefig(content, dpi=130, format="png", metadata={"Software": None})

@@ -7,7 +7,7 @@ from typing import cast
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from graft.cli.plots import COLOURS
+from graft.cli.plots import COLOURS, write_figure
 from graft.cli.record import cell, circumstances, head
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json
@@ -34,7 +34,7 @@ def draw(name: str, report: Path, picture: Path) -> None:
     figure = _PICTURES[name](read_json(report))
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(picture, dpi=130, metadata={"Software": None})
+    write_figure(figure, picture)
 
 
 def record_study(name: str, report: Path, folder: Path, command: str) -> None:

@@ -8,9 +8,8 @@ Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens,
 
 import contextlib
 import hashlib
-import inspect
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -27,14 +26,13 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import (
     StableDiffusionXLPipeline,
 )
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from huggingface_hub import hf_hub_download
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from graft.errors import ConfigError, ModelError
+from graft.models.noise import Sampler, training_noise
 from graft.models.quiet import no_pipeline_bars
 from graft.models.unet import Added, require_usual
 
@@ -91,7 +89,7 @@ class DiffusionModel:
         require_usual(self.unet)
         for part in self._modules():
             part.eval().requires_grad_(False)
-        self.noise = _training_noise(pipeline.scheduler)
+        self.noise = training_noise(pipeline.scheduler)
 
     @property
     def shrinking(self) -> int:
@@ -255,73 +253,6 @@ class DiffusionModel:
         yield from self._text_encoders()
 
 
-class TrainingNoise:
-    """The noise that a base was trained with, and what it predicts of it."""
-
-    def __init__(self, scheduler: DDIMScheduler | DDPMScheduler) -> None:
-        self._scheduler = scheduler
-        self.times = int(scheduler.config["num_train_timesteps"])
-        self.predicts = str(scheduler.config["prediction_type"])
-
-    def add(self, latents_BChw: Tensor, noise_BChw: Tensor, time_B: Tensor) -> Tensor:
-        """Latents as noisy as they are at a time from 0 to `times` - 1."""
-        return self._scheduler.add_noise(
-            latents_BChw, noise_BChw, cast("torch.IntTensor", time_B)
-        )
-
-    def target(self, latents_BChw: Tensor, noise_BChw: Tensor, time_B: Tensor) -> Tensor:
-        """What the base is to predict: the noise, the velocity, or the latents themselves."""
-        match self.predicts:
-            case "epsilon":
-                return noise_BChw
-            case "v_prediction":
-                times = cast("torch.IntTensor", time_B)
-                return self._scheduler.get_velocity(latents_BChw, noise_BChw, times)
-            case _:
-                return latents_BChw
-
-
-class Sampler:
-    """One way from noise to latents: a copy of a base's sampler, set to so many steps."""
-
-    def __init__(
-        self, scheduler: object, steps: int, spacing: str | None, device: torch.device
-    ) -> None:
-        known = cast("DDIMScheduler", scheduler)
-        config = dict(known.config)
-        if spacing is not None and "timestep_spacing" in config:
-            config["timestep_spacing"] = spacing
-        self._scheduler = cast("DDIMScheduler", type(known).from_config(config))
-        self._scheduler.set_timesteps(steps, device=device)
-        self._step = cast("Callable[..., tuple[Tensor, ...]]", self._scheduler.step)
-        self._draws = "generator" in inspect.signature(self._step).parameters
-
-    @property
-    def times(self) -> list[Tensor]:
-        """The times it stops at, the noisiest first."""
-        return list(self._scheduler.timesteps)
-
-    @property
-    def first_sigma(self) -> float:
-        """How strong the noise is that it begins with."""
-        return float(self._scheduler.init_noise_sigma)
-
-    def scaled(self, latents_BChw: Tensor, time: Tensor) -> Tensor:
-        """Latents as the U-Net reads them at a time."""
-        return self._scheduler.scale_model_input(latents_BChw, cast("int", time))
-
-    def step(
-        self,
-        predicted_BChw: Tensor,
-        time: Tensor,
-        latents_BChw: Tensor,
-        generators: list[torch.Generator],
-    ) -> Tensor:
-        """The latents one step on; what a sampler draws, it draws from each picture's own."""
-        given: dict[str, object] = {"generator": generators} if self._draws else {}
-        return self._step(predicted_BChw, time, latents_BChw, return_dict=False, **given)[0]
-
-
 def load_diffusion(name: str, device: torch.device | None = None) -> DiffusionModel:
     """A Stable Diffusion pipeline by hub id, folder, or `seedling`, in single precision.
 
@@ -345,12 +276,6 @@ def to_signed(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H
 def to_hint(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
     """Bytes as numbers from 0 to 1, as a control reads its hint."""
     return torch.from_numpy(pixels_BHWC).permute(0, 3, 1, 2).float() / 255.0
-
-
-def _training_noise(scheduler: object) -> TrainingNoise:
-    """The noise of a sampler's own settings, whatever the sampler."""
-    config = dict(cast("DDPMScheduler", scheduler).config)
-    return TrainingNoise(cast("DDPMScheduler", DDPMScheduler.from_config(config)))
 
 
 def _read(name: str, unet: nn.Module | None = None) -> Pipeline:
