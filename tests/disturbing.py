@@ -81,7 +81,10 @@ def kill_at_random_moments(
     *,
     after_a_kill: Callable[[Path], None] = lambda _: None,
 ) -> None:
-    """Kill a stage `KILLS` times, going on each time; in the end nothing differs."""
+    """Kill a stage `KILLS` times, going on each time; in the end nothing differs.
+
+    By turns at a moment drawn over the whole of its time, and when it has just made something.
+    """
     moments = random.Random(f"killed in {stage}")
     kills, kills_at_work, runs = 0, 0, 0
     while kills < KILLS:
@@ -91,8 +94,15 @@ def kill_at_random_moments(
         killed = True
         while killed and kills < KILLS:
             before = made(run, folders)
-            moment = moments.uniform(0, whole.seconds[stage])
-            code, said = commands.stop_after(moment, signal.SIGKILL, *words)
+            if kills % 2:
+                code, said = commands.stop_when(
+                    lambda run=run, before=before: made(run, folders) != before,
+                    signal.SIGKILL,
+                    *words,
+                )
+            else:
+                moment = moments.uniform(0, whole.seconds[stage])
+                code, said = commands.stop_after(moment, signal.SIGKILL, *words)
             killed = code == -signal.SIGKILL
             assert killed or code == 0, said
             after_a_kill(run)

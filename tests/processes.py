@@ -135,6 +135,16 @@ class Commands:
         os.kill(process, number)
         return self.end()
 
+    def stop_when(
+        self, reached: Callable[[], bool], number: int, *words: str
+    ) -> tuple[int, str]:
+        """Run a command, sending it a signal as soon as something is reached; as `end`."""
+        process = self.begin(*words)
+        while not reached() and not _has_ended(process):
+            time.sleep(0.001)
+        os.kill(process, number)
+        return self.end()
+
     @contextlib.contextmanager
     def largest_file(self, size: int) -> Generator[None]:
         """Commands that begin meanwhile can write no larger file."""
@@ -157,3 +167,8 @@ class Commands:
     def _read(self) -> int:
         assert self._parent.stdout is not None
         return int(self._parent.stdout.readline())
+
+
+def _has_ended(process: int) -> bool:
+    """Whether it waits for its parent to ask how it ended."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
