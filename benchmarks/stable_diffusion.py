@@ -98,6 +98,9 @@ class Script:
         )
         self.control = (control or ControlNetModel.from_unet(self.unet)).train()
         self.scheduler = new_scheduler()
+        self.optimizer = torch.optim.AdamW(
+            self.control.parameters(), lr=5e-6, weight_decay=1e-2
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Script":
@@ -137,13 +140,12 @@ class Script:
 
     def train(self, batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
         """A step for each batch, with the script's own defaults."""
-        optimizer = torch.optim.AdamW(self.control.parameters(), lr=5e-6, weight_decay=1e-2)
         for batch in batches:
             loss = self.loss(*batch)
             loss.backward()
             nn.utils.clip_grad_norm_(self.control.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=False)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=False)
             loss.detach().item()
 
 
