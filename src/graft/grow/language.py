@@ -104,8 +104,9 @@ def grow(config: GrowConfig, folder: Path) -> Iterator[Step]:
 def grow_language(config: GrowConfig, folder: Path) -> Iterator[Progress]:
     """As `grow`, telling how far it is; StoreError where another was begun in `folder`."""
     total = config.steps + config.again_steps
+    steps = grow(config, folder)  # refuses a beginning that is not there before it writes
     with Run.open(folder, to_table(config)):
-        for step in grow(config, folder):
+        for step in steps:
             note = f"loss {step.loss:.3f}"
             yield Progress("grow language", step.index, total, "steps", note)
 

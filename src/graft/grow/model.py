@@ -145,9 +145,9 @@ def take_weights(model: LlamaForCausalLM, folder: Path) -> None:
         found = load_file(path)
         left = model.load_state_dict(found, strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
-        first = next(iter(str(error).strip().splitlines()), repr(error))
+        told = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{path}: cannot be gone on from: {first}; name the folder of a model of this size"
+            f"{path}: cannot be gone on from; name the folder of a model of this size: {told}"
         ) from error
     if left.unexpected_keys or left.missing_keys not in ([], ["lm_head.weight"]):
         raise ModelError(f"{path}: is of another kind of model; grow from nothing instead")
