@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from graft.controlnet import legibility
 from graft.controlnet.annotate import annotate
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.dataset import Captioned, Pair
 from graft.controlnet.keep import KeepConfig, Kept, choose, examine, short_reason
+from graft.controlnet.legibility import find_misfits
 from graft.world.pictures import draw_picture
 
 CANNY = annotator_by_name("canny")
@@ -86,6 +88,33 @@ def test_of_two_pairs_that_exchanged_their_conditions_both_are_named() -> None:
     pairs = brought(12)
     pairs[3:8:4] = moved_on([pairs[3], pairs[7]])
     assert set(dropped(kept(pairs))) == {"3", "7"}
+
+
+def test_dark_lines_on_white_are_compared_as_lines() -> None:
+    pairs = brought(60, draw=lambda pixels_HWC: 255 - opencv(pixels_HWC))
+    found = kept([*moved_on(pairs[:6]), *pairs[6:]])
+    assert set(dropped(found)) == {"0", "1", "2", "3", "4", "5"}
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 1024])
+def test_the_matrix_products_find_what_comparing_one_by_one_finds(
+    rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(legibility, "_ROWS_AT_ONCE", rows_at_once)
+    pairs = brought(40)
+    looks = [one.look for one in examine([*moved_on(pairs[:15]), *pairs[15:]], KeepConfig())]
+    slow = dict[int, int]()
+    for number, look in enumerate(looks):
+        betters: list[int] = []
+        for kind in (0, 1):  # what is drawn of the pictures, and the pictures' own edges
+            fits = [float(look.given_K @ other.own_2K[kind]) for other in looks]
+            others = [fit if n != number else -1.0 for n, fit in enumerate(fits)]
+            if max(others) - fits[number] > 0.15:
+                betters.append(others.index(max(others)))
+        if len(betters) == 2:
+            slow[number] = betters[0]
+    assert slow
+    assert find_misfits(looks) == slow
 
 
 def test_what_was_drawn_here_is_not_drawn_again_to_be_compared() -> None:
