@@ -63,13 +63,19 @@ def differing(run: Path, whole: Mapping[str, bytes]) -> list[str]:
 
 
 def made(run: Path, folders: Sequence[str]) -> list[str]:
-    """The names of what stands finished in a stage's folders; half files are hidden."""
-    paths = (path for name in folders for path in (run / name).rglob("*"))
-    return sorted(
-        path.relative_to(run).as_posix()
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(run).parts)
-    )
+    """The names of what stands finished in a stage's folders; half files are hidden.
+
+    It may be asked while the stage works: a folder that goes meanwhile is passed over.
+    """
+    found: list[str] = []
+    for name in folders:
+        for parent, below, files in os.walk(run / name):
+            below[:] = [one for one in below if not one.startswith(".")]
+            there = Path(parent).relative_to(run)
+            found += [
+                (there / one).as_posix() for one in [*below, *files] if not one.startswith(".")
+            ]
+    return sorted(found)
 
 
 def kill_at_random_moments(
