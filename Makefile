@@ -32,8 +32,8 @@ demo: $(STAMP) ## teach the small models and show what they learnt
 	@$(BIN)/graft demo $(ARGS)
 
 test: export OMP_NUM_THREADS ?= 1
-test: $(STAMP) ## the tests; ARGS="-k call -x" goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## the tests, a process for each core; ARGS="-k call -x" goes to pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(STAMP) ## format, lint, types and import rules
 	$(BIN)/ruff format --check --quiet
