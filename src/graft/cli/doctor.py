@@ -47,6 +47,7 @@ NEEDED_FOR = {
     "pyarrow-stubs": "make check",
     "pytest": "make test",
     "pytest-timeout": "make test",
+    "pytest-xdist": "make test",
     "ruff": "make check",
     "simpleeval": "make test",
 }
