@@ -1,12 +1,14 @@
 """`graft toolformer study`: each study on a small run, whole and again."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from graft.config import load
+from graft.models.seedlings import SEEDLINGS
 from graft.toolformer.study.scaling import Family, study_scaling
 from graft.toolformer.workshop import TeachConfig
 from graft.world.shipped import FOLDER
@@ -72,6 +74,35 @@ def test_scaling_teaches_every_model_in_every_variant(folder: Path) -> None:
     assert together["corpus"].endswith("scaling/world/corpus.jsonl")
     assert together["train"]["epochs"] == 4 * recipe["train"]["epochs"]
     assert together["keep"]["threshold"] == 0.2
+
+
+def test_a_model_is_added_to_a_recorded_study(folder: Path) -> None:
+    """The same weights under another name: only they are taught, and only by the recipe."""
+    shutil.copytree(SEEDLINGS["seedling"], folder / "twin")
+    before = recorded(folder, "scaling")["models"][0]
+    flags = ("--config", "recipe.toml", "--out", "added", "--record", "both")
+    onto = ("twin", "--variants", "recipe", "--onto", "told/study-scaling.json")
+    finish(start([*GRAFT, "study", "scaling", *onto, *flags], folder))
+    found = json.loads((folder / "both" / "study-scaling.json").read_text())
+    earlier, twin = found["report"]["models"]
+    assert found["command"].endswith("twin --variants recipe --onto told/study-scaling.json")
+    assert earlier.pop("measured")["command"].endswith("--variants recipe,together")
+    assert earlier == before
+    assert twin["tasks"]["sums"]["recipe"] == before["tasks"]["sums"]["recipe"]
+    assert "together" not in twin["tasks"]["sums"]
+    page = (folder / "both" / "study-scaling.md").read_text()
+    assert "| not run |" in page
+    assert "* seedling: `graft toolformer study scaling seedling" in page
+    assert not (folder / "added" / "seedling").exists()
+
+
+def test_a_file_that_is_no_record_is_refused(folder: Path) -> None:
+    onto = ("seedling", "--onto", "scaling/seedling/recipe/recipe.json", "--out", "none")
+    process = start([*GRAFT, "study", "scaling", *onto], folder)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "scaling/seedling/recipe/recipe.json is no record of a study of sizes" in said
+    assert not (folder / "none").exists()
 
 
 def test_a_variant_that_keeps_nothing_is_told_so_and_tried_again_the_next_time(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from graft.cli.plots import COLOURS, write_figure
 from graft.cli.record import cell, circumstances, head
+from graft.errors import DataError
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json
 
@@ -46,6 +47,20 @@ def record_study(name: str, report: Path, folder: Path, command: str) -> None:
     draw(name, report, folder / f"study-{name}.png")
 
 
+def recorded_models(path: Path) -> list[dict[str, object]]:
+    """The models of a recorded study of sizes, each with what it was measured by and when."""
+    found = read_json(path)
+    report = found.get("report")
+    models = report.get("models") if isinstance(report, dict) else None
+    if not isinstance(models, list) or not models:
+        raise DataError(
+            f"{path} is no record of a study of sizes; "
+            "`graft toolformer study scaling ... --record FOLDER` writes one"
+        )
+    measured = {name: found[name] for name in ("command", "date", "machine", "commit")}
+    return [{"measured": measured, **model} for model in models]
+
+
 def _scaling(report: Mapping[str, object]) -> list[str]:
     models = cast("list[dict[str, Results]]", report["models"])
     lines = [
@@ -56,7 +71,11 @@ def _scaling(report: Mapping[str, object]) -> list[str]:
         lines += ["", f"## {task}", "", *_table("model | parameters", systems)]
         for model in models:
             found = model["tasks"][task]
-            cells = [cell(found[one]) if one in found else "nothing kept" for one in systems]
+            none = dict.fromkeys(model["failed"], "nothing kept")
+            cells = [
+                cell(found[one]) if one in found else none.get(one, "not run")
+                for one in systems
+            ]
             lines.append(f"| {model['name']} | {model['parameters']:,} | {' | '.join(cells)} |")
     beaten = cast("dict[str, dict[str, object]]", report["small_beats_large"])
     return [
@@ -69,7 +88,23 @@ def _scaling(report: Mapping[str, object]) -> list[str]:
         "The smallest model that is surely better with tools than its own base:",
         "",
         *(_from_where(task, one) for task, one in beaten.items() if task != "plain"),
+        *_measured_before(report),
     ]
+
+
+def _measured_before(report: Mapping[str, object]) -> list[str]:
+    """Which models an earlier command measured, if any."""
+    told: dict[str, list[str]] = {}
+    for model in cast("list[dict[str, object]]", report["models"]):
+        if "measured" in model:
+            one = cast("dict[str, str]", model["measured"])
+            when = (
+                f"`{one['command']}` on {one['date']}, {one['machine']}, commit "
+                f"`{one['commit']}`"
+            )
+            told.setdefault(when, []).append(str(model["name"]))
+    lines = [f"* {', '.join(names)}: {when}" for when, names in told.items()]
+    return ["", "Measured before, and taken over:", "", *lines] if lines else []
 
 
 def _systems(models: Sequence[Mapping[str, object]], task: str) -> list[str]:

@@ -35,6 +35,9 @@ def scaling(
         Path | None, typer.Option(help="a recipe in TOML; else the demonstration's")
     ] = None,
     settings: Set = None,
+    onto: Annotated[
+        Path | None, typer.Option(help="a recorded study-scaling.json to add these models to")
+    ] = None,
     record: Record = None,
 ) -> None:
     """Teach models of several sizes; does a small taught one beat a large untaught one?
@@ -44,6 +47,7 @@ def scaling(
     from typing import cast
 
     from graft.cli.progress import show
+    from graft.cli.studies import recorded_models
     from graft.errors import ConfigError
     from graft.toolformer.study.scaling import VARIANTS, Family, Variant, study_scaling
     from graft.world.shipped import write_world
@@ -51,6 +55,7 @@ def scaling(
     chosen = [name.strip() for name in variants.split(",")]
     if unknown := [name for name in chosen if name not in VARIANTS]:
         raise ConfigError(f"unknown variant '{unknown[0]}'; there are: {', '.join(VARIANTS)}")
+    earlier = recorded_models(onto) if onto else []
     if not (out / "world" / "corpus.jsonl").is_file():
         write_world(out / "world", texts=TEXTS)
     family = Family(
@@ -59,8 +64,9 @@ def scaling(
         more=out / "world" / "corpus.jsonl",
         variants=cast("list[Variant]", chosen),
     )
-    show(study_scaling(family, out))
+    show(study_scaling(family, out, earlier))
     command = f"graft toolformer study scaling {' '.join(models)} --variants {variants}"
+    command += f" --onto {onto}" if onto else ""
     _tell(out / "report.json", "scaling", command, record)
 
 

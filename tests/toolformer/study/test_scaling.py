@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from graft.errors import ConfigError
-from graft.toolformer.study.scaling import Family, compare
+from graft.toolformer.study.scaling import Family, compare, join
 from graft.toolformer.workshop import TeachConfig
 
 Result = dict[str, float]
 
 
 def result(low: float, high: float) -> Result:
-    return {"accuracy": (low + high) / 2, "low": low, "high": high}
+    return {"accuracy": (low + high) / 2, "low": low, "high": high, "n": 120}
 
 
 def model(name: str, parameters: int, **systems: Result) -> dict[str, object]:
@@ -52,6 +52,29 @@ def test_a_variant_that_kept_nothing_is_left_out_of_the_comparison() -> None:
     found = compare([bare, MODELS[2]], ["recipe", "more"])["small_beats_large"]["sums"]
     assert found["smallest_above"]["name"] == "bare"
     assert found["tools_help_from"] == {"recipe": "bare", "more": "large"}
+
+
+def test_models_are_added_to_an_earlier_report_by_their_size() -> None:
+    between = model("between", 1000, base=NOTHING, recipe=NOTHING)
+    assert [one["name"] for one in join(MODELS, [between])] == [
+        "tiny",
+        "small",
+        "between",
+        "large",
+    ]
+
+
+def test_a_model_taught_anew_takes_the_place_of_its_earlier_self() -> None:
+    anew = model("small", 250, base=NOTHING, recipe=result(0.9, 1.0))
+    joined = join(MODELS, [anew])
+    assert [one["name"] for one in joined] == ["tiny", "small", "large"]
+    assert joined[1] is anew
+
+
+def test_models_that_were_asked_other_questions_are_not_joined() -> None:
+    fewer = model("new", 300, base={**NOTHING, "n": 60}, recipe=NOTHING)
+    with pytest.raises(ConfigError, match=r"'tiny' .* \{'sums': 120\} .* 'new' \{'sums': 60\}"):
+        join(MODELS, [fewer])
 
 
 @pytest.mark.parametrize(

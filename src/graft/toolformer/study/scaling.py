@@ -45,11 +45,15 @@ class Family:
             raise ConfigError("the variant 'recipe' is what the others are compared with")
 
 
-def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
+def study_scaling(
+    family: Family, out: Path, onto: Sequence[Mapping[str, object]] = ()
+) -> Iterator[Progress]:
     """Teach every model in every variant, the smallest first; `out/report.json` at the end.
 
     A variant that leaves a model nothing to learn from is told so in the report; without the
     recipe itself there is nothing to compare with, so what stops that one stops the study.
+    `onto` are models of an earlier report, which stay in this one unless they are taught anew.
+    Refused, with a `ConfigError`, where they were asked other questions.
     """
     sizes = {name: _parameters(model) for name, model in family.models.items()}
     ordered = sorted(sizes, key=sizes.__getitem__)
@@ -72,7 +76,34 @@ def study_scaling(family: Family, out: Path) -> Iterator[Progress]:
         {"name": name, "parameters": sizes[name], **_results(family, failed[name], out / name)}
         for name in ordered
     ]
-    write_json(out / "report.json", {"models": models, **compare(models, family.variants)})
+    joined = join(onto, models)
+    taught = [one for one in VARIANTS if any(one in _taught(model) for model in joined)]
+    write_json(out / "report.json", {"models": joined, **compare(joined, taught)})
+
+
+def join(
+    earlier: Sequence[Mapping[str, object]], models: Sequence[Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """The models of both reports, the smallest first; of one name, the one measured now."""
+    now = {model["name"] for model in models}
+    kept = [model for model in earlier if model["name"] not in now]
+    for model in kept:
+        if _asked(model) != _asked(models[0]):
+            raise ConfigError(
+                f"'{model['name']}' of the earlier report was asked {_asked(model)} questions,"
+                f" '{models[0]['name']}' {_asked(models[0])}: they cannot be compared; "
+                "use the tasks of the earlier report, or leave it out"
+            )
+    return sorted([*kept, *models], key=lambda model: cast("int", model["parameters"]))
+
+
+def _asked(model: Mapping[str, object]) -> dict[str, int]:
+    """How many questions of each task."""
+    return {task: int(systems["base"]["n"]) for task, systems in _tasks(model).items()}
+
+
+def _taught(model: Mapping[str, object]) -> set[str]:
+    return {variant for systems in _tasks(model).values() for variant in systems}
 
 
 def compare(
