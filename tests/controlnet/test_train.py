@@ -16,7 +16,8 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
 from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise
 from graft.controlnet.records import encode_png
-from graft.controlnet.sampling import RunConfig
+from graft.controlnet.run import load_control
+from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.controlnet.train import Progress, TrainConfig, Trainee, train
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.errors import DataError, ModelError, StoreError
@@ -271,6 +272,44 @@ def test_the_hint_encoder_learns_at_its_own_rate(setting: Setting) -> None:
     assert {id(p) for p in encoder["params"]} == own
     others = {id(p) for p in control.parameters()} - own
     assert {id(p) for p in rest["params"]} == others
+
+
+def test_the_zero_convolutions_learn_at_their_own_rate(setting: Setting) -> None:
+    trainee = Trainee(setting.base, CANNY, replace(SETTINGS, zero_rate=3.0))
+    rest, doors = trainee.optimizer.param_groups
+    assert (rest["lr"], doors["lr"]) == (1e-3, pytest.approx(3e-3))
+    control = trainee.live.control
+    own = {
+        id(p)
+        for part in (control.controlnet_down_blocks, control.controlnet_mid_block)
+        for p in part.parameters()
+    }
+    assert {id(p) for p in doors["params"]} == own
+    assert {id(p) for p in rest["params"]} == {id(p) for p in control.parameters()} - own
+
+
+@pytest.mark.parametrize("kind", ["light", "latent_hint"])
+def test_a_control_that_diffusers_has_no_class_for_is_taught_and_found_again(
+    setting: Setting, tmp_path: Path, kind: str
+) -> None:
+    settings = replace(SETTINGS, steps=2, control=ControlConfig(**{kind: True}))
+    steps = setting.train(tmp_path, settings)
+    assert steps[0].loss != steps[1].loss
+    names = {path.name for path in (tmp_path / "control").iterdir()}
+    assert names == {"diffusion_pytorch_model.safetensors", "graft.json"}
+    found = load_control(tmp_path / "control", setting.base)
+    assert found.config == settings.control
+    hints = np.stack([pair.condition.pixels_HWC for pair in setting.validation.pairs])
+    words = setting.base.embed(["a star"] * len(hints))
+    drawn = sample(
+        setting.base,
+        words,
+        setting.empty,
+        [1, 2, 3],
+        [Steering(found, hints)],
+        RunConfig(steps=1),
+    )
+    assert drawn.shape == hints.shape
 
 
 def test_what_is_shown_is_the_average_and_not_the_last_weights(setting: Setting) -> None:

@@ -8,21 +8,23 @@ hint's inner layers.
 
 Modules are named as in `diffusers`, so that a control's weights are a `ControlNetModel`'s.
 
-Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width.
+Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width;
+y and x as the hint is read, in pixels or latent pixels.
 """
 
 import copy
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from graft.errors import ConfigError
+from graft.controlnet.hint import Hint, LatentHint, gaussian, hint_channels, zero_conv
+from graft.controlnet.light import Light
+from graft.models.diffusion import DiffusionModel, to_hint
 from graft.models.unet import (
     Added,
     Features,
@@ -35,9 +37,6 @@ from graft.models.unet import (
     recomputing,
 )
 
-HINT_CHANNELS = (16, 32, 96, 256)
-"""Of the released code: a stage for each halving between pictures and latents, and one more."""
-
 Weighting = Literal["none", "resolution", "power", "logspace"]
 
 
@@ -47,35 +46,14 @@ class ControlConfig:
 
     middle_only: bool = False  # Section 3.2 of the paper's code: speak to the middle alone
     unlock_decoder: bool = False  # the base's decoder learns too, in a copy of its own
+    joints: Literal["zero", "gaussian"] = "zero"  # gaussian: Section 4.2, to see it fail
+    light: bool = False  # one convolution in place of each copied block (Section 4.2)
+    latent_hint: bool = False  # the hint goes through the base's own autoencoder
 
-
-def zero_conv(channels: int) -> nn.Conv2d:
-    """A 1x1 convolution that gives zero until it has learnt."""
-    return _silenced(nn.Conv2d(channels, channels, kernel_size=1))
-
-
-class Hint(nn.Module):
-    """The condition as features of the latents' size, zero until its last layer has learnt.
-
-    As the released code has it: 3x3 convolutions with SiLU, each second one halving, and a
-    zero one at the end. (The paper's text says four 4x4 ones.)
-    """
-
-    def __init__(self, out_channels: int, channels: Sequence[int] = HINT_CHANNELS) -> None:
-        super().__init__()
-        self.conv_in = nn.Conv2d(3, channels[0], kernel_size=3, padding=1)
-        self.blocks = nn.ModuleList()
-        for narrow, wide in itertools.pairwise(channels):
-            self.blocks.append(nn.Conv2d(narrow, narrow, kernel_size=3, padding=1))
-            self.blocks.append(nn.Conv2d(narrow, wide, kernel_size=3, padding=1, stride=2))
-        self.conv_out = _silenced(nn.Conv2d(channels[-1], out_channels, 3, padding=1))
-
-    def forward(self, hint_BCHW: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Features of a hint whose values are from 0 to 1."""
-        seen_BCHW = F.silu(self.conv_in(hint_BCHW))
-        for layer in self.blocks:
-            seen_BCHW = F.silu(layer(seen_BCHW))
-        return self.conv_out(seen_BCHW)
+    @property
+    def usual(self) -> bool:
+        """Whether `diffusers` has a class for its weights."""
+        return not (self.light or self.latent_hint)
 
 
 class Control(nn.Module):
@@ -84,18 +62,24 @@ class Control(nn.Module):
     Args:
         unet: the frozen base, a `UNet2DConditionModel`; it is copied and not touched.
         shrinking: how many times wider than its latents a picture is, a power of two.
-        middle_only: whether only the middle is spoken to; the other doors stay shut.
+        config: what is copied, and through what it speaks.
         seed: draws the hint encoder's weights.
     """
 
     conv_in: nn.Module
 
     def __init__(
-        self, unet: nn.Module, shrinking: int = 8, *, middle_only: bool = False, seed: int = 0
+        self,
+        unet: nn.Module,
+        shrinking: int = 8,
+        config: ControlConfig | None = None,
+        *,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        self.middle_only, self.hint_channels = middle_only, hint_channels(shrinking)
-        for name in _COPIED:
+        self.config = config or ControlConfig()
+        self.hint_channels = hint_channels(shrinking)
+        for name in ("conv_in",) if self.config.light else _COPIED:
             part = getattr(unet, name, None)
             if part is not None:
                 self.add_module(name, copy.deepcopy(part).requires_grad_(True))
@@ -103,12 +87,32 @@ class Control(nn.Module):
         with torch.random.fork_rng(devices=[]):
             # modules draw from the global generator only; the fork gives it back
             torch.manual_seed(seed)  # noqa: TID251
-            self.controlnet_cond_embedding = Hint(counts[0], self.hint_channels)
+            self.controlnet_cond_embedding = (
+                LatentHint(_latent_channels(unet), counts[0])
+                if self.config.latent_hint
+                else Hint(counts[0], self.hint_channels)
+            )
             self.controlnet_down_blocks = nn.ModuleList(zero_conv(one) for one in counts)
             self.controlnet_mid_block = zero_conv(middle_channels(unet))
-        self.controlnet_down_blocks.requires_grad_(not middle_only)
+            if self.config.light:
+                self.light = Light(unet)
+            if self.config.joints == "gaussian":
+                for joint in (self.controlnet_cond_embedding.conv_out, *self.doors):
+                    gaussian(joint)
+        self.controlnet_down_blocks.requires_grad_(not self.config.middle_only)
 
-    def encode_hint(self, hint_BCHW: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    @property
+    def doors(self) -> tuple[nn.Module, ...]:
+        """The convolutions through which it speaks, from the widest skip to the middle."""
+        return (*self.controlnet_down_blocks, self.controlnet_mid_block)
+
+    def read(
+        self, hints_BHWC: UInt8[np.ndarray, "B H W 3"], model: DiffusionModel
+    ) -> Float[Tensor, "B c y x"]:
+        """Hints as `encode_hint` takes them: pixels from 0 to 1, or latents of the base."""
+        return model.encode(hints_BHWC) if self.config.latent_hint else to_hint(hints_BHWC)
+
+    def encode_hint(self, hint_BCHW: Float[Tensor, "B c y x"]) -> Float[Tensor, "B C h w"]:
         """The hint's features: the same at every step of a sample, so computed once."""
         return self.controlnet_cond_embedding(hint_BCHW)
 
@@ -121,9 +125,12 @@ class Control(nn.Module):
         added: Added | None = None,
     ) -> Features:
         """What is to be added to the base's skips and middle."""
-        embedded_BD = embed(self, noisy_BChw, time_B, words_BTD, added)
         first_BChw = self.conv_in(noisy_BChw) + features_BChw
-        seen = encode(self, first_BChw, embedded_BD, words_BTD)
+        if self.config.light:
+            seen = self.light(first_BChw)
+        else:
+            embedded_BD = embed(self, noisy_BChw, time_B, words_BTD, added)
+            seen = encode(self, first_BChw, embedded_BD, words_BTD)
         doors = zip(self.controlnet_down_blocks, seen.skips, strict=True)
         return Features(
             tuple(door(skip_BChw) for door, skip_BChw in doors),
@@ -156,7 +163,7 @@ class Controlled(nn.Module):
     ) -> None:
         super().__init__()
         self.recompute = recompute
-        self.control = Control(unet, shrinking, middle_only=config.middle_only, seed=seed)
+        self.control = Control(unet, shrinking, config, seed=seed)
         self.decoder = (
             copy.deepcopy(decoder_of(unet)).requires_grad_(True)
             if config.unlock_decoder
@@ -174,7 +181,7 @@ class Controlled(nn.Module):
         noisy_BChw: Float[Tensor, "B C h w"],
         time_B: Tensor,
         words_BTD: Float[Tensor, "B T D"],
-        hint_BCHW: Float[Tensor, "B 3 H W"],
+        hint_BCHW: Float[Tensor, "B c y x"],
         added: Added | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """The controlled prediction, as training needs it."""
@@ -197,21 +204,6 @@ class Controlled(nn.Module):
             return {}
         locked = decoder_of(self.base).state_dict()
         return {name: w - locked[name] for name, w in self.decoder.state_dict().items()}
-
-
-def hint_channels(shrinking: int) -> tuple[int, ...]:
-    """The hint encoder's stages for pictures so many times wider than their latents.
-
-    Raises:
-        ConfigError: that is no power of two, or the released code's stages do not reach it.
-    """
-    halvings = shrinking.bit_length() - 1
-    if shrinking != 1 << halvings or not 1 <= halvings < len(HINT_CHANNELS):
-        raise ConfigError(
-            f"pictures {shrinking} times wider than their latents: a hint encoder is known for"
-            " 2, 4 and 8"
-        )
-    return HINT_CHANNELS[: halvings + 1]
 
 
 def connection_strengths(weighting: Weighting, widths: Sequence[int]) -> list[float]:
@@ -248,7 +240,5 @@ _COPIED = (
 )
 
 
-def _silenced(layer: nn.Conv2d) -> nn.Conv2d:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
+def _latent_channels(unet: nn.Module) -> int:
+    return cast("nn.Conv2d", unet.conv_in).in_channels

@@ -23,7 +23,7 @@ from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.controlnet.validation import seed_of
 from graft.measure.image import kernel_distance
 from graft.measure.interval import Interval, bootstrap_mean
-from graft.models.diffusion import DiffusionModel, to_hint
+from graft.models.diffusion import DiffusionModel
 from graft.models.unet import denoise
 
 SYSTEMS = ("controlled", "none", "shuffled", "ceiling")
@@ -112,11 +112,11 @@ def step0_difference(
     controlled = Controlled(model.unet, model.shrinking, config, seed=seed).to(model.device)
     words = model.embed([pair.caption for pair in pairs])
     latents_BChw = model.encode(np.stack([pair.pixels_HWC for pair in pairs]))
-    hint_BCHW = to_hint(np.stack([pair.condition.pixels_HWC for pair in pairs]))
-    hint_BCHW = hint_BCHW.to(latents_BChw)
+    hints_BHWC = np.stack([pair.condition.pixels_HWC for pair in pairs])
+    hint_BCHW = controlled.control.read(hints_BHWC, model).to(latents_BChw)
     generator = torch.Generator().manual_seed(seed)
     noise_BChw = torch.randn(latents_BChw.shape, generator=generator).to(latents_BChw)
-    added = model.added(words, hint_BCHW.shape[-1])
+    added = model.added(words, hints_BHWC.shape[1])
     largest = 0.0
     for share in (0.1, 0.5, 0.9):
         time_B = torch.full((len(pairs),), round(share * (model.noise.times - 1)))

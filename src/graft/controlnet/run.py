@@ -12,10 +12,11 @@ from typing import cast
 
 import numpy as np
 
+from graft.config import fill
 from graft.controlnet.annotators.annotator import annotate_picture
 from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.condition import Value
-from graft.controlnet.control import Control
+from graft.controlnet.control import Control, ControlConfig
 from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
@@ -76,7 +77,8 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
     Raises:
         ModelError: there is none, or it belongs to another base.
     """
-    control, state = Control(model.unet, model.shrinking), read_controlnet(folder)
+    state = read_controlnet(folder)
+    control = Control(model.unet, model.shrinking, _config_in(folder))
     try:
         control.load_state_dict(state)
     except RuntimeError as error:
@@ -86,6 +88,14 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
             f" {' '.join(said).strip()}"
         ) from error
     return control.to(model.device).eval().requires_grad_(False)
+
+
+def _config_in(folder: Path) -> ControlConfig:
+    """What kind of control a folder says that it holds; one of another maker is a usual one."""
+    card = folder / "graft.json"
+    settings = read_json(card).get("settings", {}) if card.is_file() else {}
+    control = cast("dict[str, dict[str, object]]", settings).get("control", {})
+    return fill(ControlConfig, control, str(card))
 
 
 def read_hint(path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from graft.controlnet.control import Control, Weighting, connection_strengths
 from graft.errors import ConfigError
-from graft.models.diffusion import DiffusionModel, Words, to_hint
+from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import Features, denoise, stages
 
 
@@ -162,19 +162,20 @@ def _guided(
         if steering.weight == 0:
             continue
         dtype = model.unet.dtype
-        hint_BCHW = to_hint(steering.hints_BHWC).to(model.device, dtype)
+        read_BCHW = steering.control.read(steering.hints_BHWC, model)
+        hint_BCHW = read_BCHW.to(model.device, dtype)
         features_BChw = steering.control.encode_hint(hint_BCHW)
-        widths = connection_widths(steering.control, features_BChw.shape[-1])
+        widths = connection_widths(model.unet, features_BChw.shape[-1])
         strengths = [
             steering.weight * strength for strength in connection_strengths(weighting, widths)
         ]
         yield _Guided(steering, features_BChw, strengths, alone)
 
 
-def connection_widths(control: Control, width: int) -> list[int]:
-    """The width in latent pixels of each skip of a control, and of its middle."""
+def connection_widths(unet: nn.Module, width: int) -> list[int]:
+    """The width in latent pixels of each skip of a base, or of its copy, and of its middle."""
     widths = [width]
-    for channels, halves in stages(control):
+    for channels, halves in stages(unet):
         widths += [widths[-1]] * len(channels)
         if halves:
             widths.append(-(-widths[-1] // 2))

@@ -203,8 +203,8 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
             f"{shop.root}: {len(shop.kept())} good pairs are too few to teach and to watch"
             " with; see keep/report.json, or bring more pictures"
         )
-    training, places = set(division.training), dict[str, tuple[Encoded, int]]()
-    lessons: list[Lesson] = []
+    training = set(division.training[: shop.config.train.pairs])
+    places, lessons = dict[str, tuple[Encoded, int]](), list[Lesson]()
     for shard in shop.shards():
         rows = read_shard(shard)
         pairs = [PAIR.from_row(row) for row in rows]

@@ -34,8 +34,8 @@ from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise, wo
 from graft.controlnet.records import read_png
 from graft.controlnet.validation import Validation
 from graft.errors import DataError, StoreError
-from graft.models.diffusion import DiffusionModel, Words, to_hint
-from graft.models.unet import read_controlnet, write_controlnet
+from graft.models.diffusion import DiffusionModel, Words
+from graft.models.unet import read_controlnet, write_controlnet, write_weights
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
 from graft.store.whole import read_json, whole_file, write_json, writing
 from graft.train.average import Average
@@ -60,6 +60,7 @@ class TrainConfig:
     accumulate: int = 1  # batches to a step
     learning_rate: float = 1e-5
     hint_rate: float = 1.0  # times that rate for the hint encoder
+    zero_rate: float = 1.0  # and for the zero convolutions between control and base
     weight_decay: float = 0.01
     warm_up: float = 0.0
     decay: Decay = "constant"
@@ -76,6 +77,7 @@ class TrainConfig:
     checkpoint_every: int = 250
     stop_when_converged: bool = False
     convergence: ConvergenceConfig = field(default_factory=ConvergenceConfig)
+    pairs: int | None = None  # learn from so many of them only
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,6 +87,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is at least 1")
         if not 0.0 <= self.no_prompt <= 1.0:
             raise ValueError("no_prompt is a share, from 0 to 1")
+        if self.pairs is not None and self.pairs < 1:
+            raise ValueError("pairs is at least 1, or not given")
         if self.time_power <= 0:
             raise ValueError("time_power is above 0")
 
@@ -181,15 +185,17 @@ def _silent(model: DiffusionModel, settings: TrainConfig) -> Controlled:
 
 
 def _groups(live: Controlled, settings: TrainConfig) -> Iterator[dict[str, object]]:
-    """The hint encoder, which begins from nothing, and the rest, each at its rate."""
-    encoder = {id(p) for p in live.control.controlnet_cond_embedding.parameters()}
-    learning = [p for p in live.parameters() if p.requires_grad]
-    rate = settings.learning_rate
-    yield {"params": [p for p in learning if id(p) not in encoder], "lr": rate}
-    yield {
-        "params": [p for p in learning if id(p) in encoder],
-        "lr": rate * settings.hint_rate,
-    }
+    """Zero convolutions and hint encoder, which begin from nothing, and the rest."""
+    doors = nn.ModuleList(live.control.doors)
+    times = {id(p): settings.zero_rate for p in doors.parameters()}
+    encoder = live.control.controlnet_cond_embedding
+    times |= {id(p): settings.hint_rate for p in encoder.parameters()}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in live.parameters():
+        if parameter.requires_grad:
+            groups.setdefault(times.get(id(parameter), 1.0), []).append(parameter)
+    for rate, parameters in groups.items():
+        yield {"params": parameters, "lr": settings.learning_rate * rate}
 
 
 def _learn(
@@ -291,7 +297,7 @@ def loss_of_pictures(
     time_B = torch.tensor([time for _, time in drawn], device=device)
     noisy_BChw = model.noise.add(latents_BChw, noise_BChw, time_B)
     target_BChw = model.noise.target(latents_BChw, noise_BChw, time_B)
-    hint_BCHW = to_hint(hints_BHWC).to(device)
+    hint_BCHW = trainee.live.control.read(hints_BHWC, model).to(device)
     added = model.added(words, hints_BHWC.shape[1])
     found_BChw = trainee.live(noisy_BChw, time_B, words.states_BTD, hint_BCHW, added)
     error_B = (found_BChw.float() - target_BChw).square().mean(dim=(1, 2, 3))
@@ -342,7 +348,10 @@ def _write(trainee: Trainee, folder: Path) -> None:
             file.write(content)
     with whole_folder(folder / "control") as partial:
         state = {name: tensor.cpu() for name, tensor in control.state_dict().items()}
-        write_controlnet(trainee.model.unet, state, control.hint_channels, partial)
+        if control.config.usual:
+            write_controlnet(trainee.model.unet, state, control.hint_channels, partial)
+        else:  # `diffusers` has no class for it
+            write_weights(state, partial)
         write_json(partial / "graft.json", _card(trainee))
 
 

@@ -22,7 +22,7 @@ from graft.controlnet.convergence import Check
 from graft.controlnet.dataset import Pair
 from graft.controlnet.fidelity import fidelities
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.models.diffusion import DiffusionModel, Words, to_hint
+from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import denoise
 
 _TIMES = (0.35, 0.6, 0.85)
@@ -130,7 +130,7 @@ class Validation:
         if controlled is None:
             found_BChw = denoise(model.unet, noisy_BChw, time_B, words.states_BTD, added=added)
         else:
-            hint_BCHW = to_hint(hints_BHWC).to(latents_BChw)
+            hint_BCHW = controlled.control.read(hints_BHWC, model).to(latents_BChw)
             found_BChw = controlled(noisy_BChw, time_B, words.states_BTD, hint_BCHW, added)
         return (found_BChw - target_BChw).square().mean(dim=(1, 2, 3))
 

@@ -17,7 +17,7 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -25,6 +25,8 @@ from graft.errors import ModelError
 
 Added = Mapping[str, Tensor]
 """What SDXL's U-Net reads beside the words: `text_embeds` [B, D] and `time_ids` [B, 6]."""
+
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +219,19 @@ def write_controlnet(
     model.save_pretrained(folder, safe_serialization=True)
 
 
+def write_weights(state: Mapping[str, Tensor], folder: Path) -> None:
+    """Write the weights of a control that `diffusers` has no class for, for `read_controlnet`."""
+    content = save({name: tensor.contiguous() for name, tensor in state.items()})
+    (folder / _WEIGHTS).write_bytes(content)
+
+
 def read_controlnet(folder: Path) -> dict[str, Tensor]:
-    """The weights in a folder that `write_controlnet` or `diffusers` wrote.
+    """The weights in a folder that `write_controlnet`, `write_weights` or `diffusers` wrote.
 
     Raises:
         ModelError: there are none, or not in safetensors.
     """
-    path = folder / "diffusion_pytorch_model.safetensors"
+    path = folder / _WEIGHTS
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
