@@ -5,7 +5,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -38,13 +38,19 @@ def in_turn(
     first: Callable[[], Result], second: Callable[[], Result], repeats: int
 ) -> tuple[Timed[Result], Timed[Result]]:
     """Both, one after the other, so often: what slows the machine slows both alike."""
-    timed = [Timed(work(), list[float]()) for work in (first, second)]  # warm-up, not counted
+    one, other = each_in_turn((first, second), repeats)
+    return one, other
+
+
+def each_in_turn(works: Sequence[Callable[[], Result]], repeats: int) -> list[Timed[Result]]:
+    """The same for any number."""
+    timed = [Timed(work(), list[float]()) for work in works]  # warm-up, not counted
     for _ in range(repeats):
-        for work, one in zip((first, second), timed, strict=True):
+        for work, one in zip(works, timed, strict=True):
             began = time.perf_counter()
             work()
             one.seconds.append(time.perf_counter() - began)
-    return timed[0], timed[1]
+    return timed
 
 
 def multiply_peak(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:

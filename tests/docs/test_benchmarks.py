@@ -18,6 +18,10 @@ SMALL = {
     "memory": ("--texts", "20"),
     "faults": ("--kinds", "canny", "--pictures", "60"),
     "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
+    "control_sample": (
+        *("--narrower", "16", "--pixels", "64"),
+        *("--steps", "4", "--repeats", "1"),
+    ),
 }
 
 
@@ -100,6 +104,28 @@ def test_a_controls_step_takes_two_thirds_of_the_work_or_a_fifth_of_the_activati
     assert shares[f"{again}GiB kept, attention written out"] < 0.05
     assert shares[f"{again}GiB kept, attention fused"] < 0.1
     assert shares[f"{again}GiB at peak, attention fused"] < 0.2
+
+
+def test_a_picture_is_that_of_diffusers_with_its_hint_read_once_and_no_work_outside_a_window(
+    tmp_path: Path,
+) -> None:
+    rows = {row["case"]: row for row in measured("control_sample", tmp_path)}
+    shares = rows.pop("half window / whole window")
+    own = rows.pop("guess mode, own weightings")
+    assert own["latents apart"] > 1e-4  # 0.825^12 is not 0.1, and nearly so
+    for case, row in rows.items():
+        assert row["apart, of 255"] <= 1, case
+        assert row["latents apart"] < 1e-5, case
+        assert row["moved, of 255"] > 20, case
+        controls, steps = 1 + ("two" in case), 4 + (case == "PNDM")  # it repeats one
+        assert row["hints encoded, graft"] == controls, case
+        assert row["hints encoded, diffusers"] == controls * steps, case
+        assert row["controls computed, diffusers"] == controls * steps, case
+        acting = 2 if case == "half window" else controls * steps
+        assert row["controls computed, graft"] == acting, case
+        assert row["TFLOP, graft"] < row["TFLOP, diffusers"], case
+    assert shares["TFLOP, diffusers"] == 1
+    assert shares["TFLOP, graft"] == pytest.approx(0.9035, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["train", "memory"])
