@@ -14,6 +14,7 @@ from graft.controlnet.convergence import (
     judge,
     onset_of,
     rise_of,
+    step_at,
 )
 
 CEILING = [0.9] * 16
@@ -250,3 +251,29 @@ def test_a_check_comes_back_from_json_as_it_was() -> None:
 def test_the_same_checks_give_the_same_verdict() -> None:
     checks = checks_of(700)
     assert watch(checks) == watch(checks)
+
+
+def test_half_way_to_the_ceiling_is_read_from_the_curve_with_an_interval() -> None:
+    """From .1 to .8 about step 800, where the ceiling is .9: half way is .5, just behind it."""
+    checks = checks_of(800, noise=0.0)
+    found = step_at(checks, CEILING, 0.5)
+    assert found.mean == pytest.approx(800 + 40 * np.log(0.4 / 0.3), abs=40)
+    assert found.low <= found.mean <= found.high
+    assert found.high - found.low < 200
+    assert found.n == 16
+    assert step_at(checks, CEILING, 0.1).mean < found.mean < step_at(checks, CEILING, 0.8).mean
+
+
+def test_what_never_comes_half_way_has_no_step() -> None:
+    assert step_at(checks_of(None), CEILING, 0.5) is None
+    assert step_at(checks_of(800), [3.0] * 16, 0.5) is None
+
+
+def test_the_step_at_a_level_is_found_between_two_checks() -> None:
+    values = [0.0, 0.2, 0.6, 0.6]
+    checks = [
+        Check(10 * index, (value, value), (0.5,) * 2, (0.5,) * 2, (0.5,) * 2)
+        for index, value in enumerate(values)
+    ]
+    assert step_at(checks, [0.8, 0.8], 0.5).mean == pytest.approx(15.0)
+    assert step_at(checks, [0.8, 0.8], 0.0).mean == 0.0

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.control_study import app as study
+
 if TYPE_CHECKING:
     from graft.controlnet.workshop import Workshop
 
 app = typer.Typer(no_args_is_help=True, help="Teach a diffusion model to follow a condition.")
+app.add_typer(study, name="study")
 
 Images = Annotated[
     Path, typer.Argument(help="folder of pictures, .jsonl, prompt.json or .parquet")

@@ -7,11 +7,12 @@ from typing import cast
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from graft.cli import control_studies
 from graft.cli.plots import COLOURS, write_figure
 from graft.cli.record import cell, circumstances, head
 from graft.errors import DataError
 from graft.store.runs import write_json, write_text
-from graft.store.whole import read_json
+from graft.store.whole import read_json, whole_file
 
 Result = Mapping[str, float]
 Results = Mapping[str, Mapping[str, Result]]
@@ -25,9 +26,10 @@ def told(name: str, report: Mapping[str, object]) -> list[str]:
 def page(name: str, found: Mapping[str, object]) -> str:
     """The page of a recorded study; everything in it stands in the JSON file."""
     report, stem = cast("Mapping[str, object]", found["report"]), f"study-{name}"
-    return "\n".join(
-        [*head(stem, found), *told(name, report), "", f"![{name}]({stem}.png)", ""]
-    )
+    drawn = cast("dict[str, str]", found.get("pictures", {}))
+    pictures = {name: f"{stem}.png", **drawn}
+    shown = [line for told, file in pictures.items() for line in ("", f"![{told}]({file})")]
+    return "\n".join([*head(stem, found), *told(name, report), *shown, ""])
 
 
 def draw(name: str, report: Path, picture: Path) -> None:
@@ -38,10 +40,21 @@ def draw(name: str, report: Path, picture: Path) -> None:
     write_figure(figure, picture)
 
 
-def record_study(name: str, report: Path, folder: Path, command: str) -> None:
-    """Write `study-NAME.json`, `.md` and `.png` for the documents."""
+def record_study(
+    name: str,
+    report: Path,
+    folder: Path,
+    command: str,
+    drawn: Mapping[str, Path] | None = None,
+) -> None:
+    """Write `study-NAME.json`, `.md` and `.png` for the documents, and what else was drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {"command": command, **circumstances(), "report": read_json(report)}
+    for told, picture in (drawn or {}).items():
+        kept = folder / f"study-{name}-{picture.stem.removeprefix(f'{name}-')}.png"
+        with whole_file(kept) as file:
+            file.write(picture.read_bytes())
+        cast("dict[str, str]", found.setdefault("pictures", {}))[told] = kept.name
     write_json(folder / f"study-{name}.json", found)
     write_text(folder / f"study-{name}.md", page(name, found))
     draw(name, report, folder / f"study-{name}.png")
@@ -291,10 +304,12 @@ _LINES: Mapping[str, Callable[[Mapping[str, object]], list[str]]] = {
     "decoding": _decoding,
     "quality": _quality,
     "threshold": _threshold,
+    **control_studies.LINES,
 }
 _PICTURES: Mapping[str, Callable[[Mapping[str, object]], Figure]] = {
     "scaling": _draw_scaling,
     "decoding": _draw_decoding,
     "quality": _draw_quality,
     "threshold": _draw_threshold,
+    **control_studies.PICTURES,
 }

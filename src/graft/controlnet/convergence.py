@@ -21,6 +21,8 @@ from typing import Literal, cast
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from graft.measure.interval import Interval
+
 Verdict = Literal["waiting", "learning", "converged", "will not converge"]
 
 
@@ -164,13 +166,45 @@ def rise_of(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
     count = max(1, min(_LAST, len(value_N) // 3))
     nearest_N = isotonic_regression(value_N).x
     low, high = float(nearest_N[0]), float(value_N[-count:].mean())
-    half = (low + high) / 2
     if high - low < 1e-9:
         return Rise(low, low, float(step_N[-1]))
-    after = int((nearest_N >= half).argmax())
-    begin, end = nearest_N[after - 1], nearest_N[after]
-    share = (half - begin) / (end - begin)
-    return Rise(low, high, float(step_N[after - 1] + share * np.diff(step_N)[after - 1]))
+    return Rise(low, high, _crossing(step_N, nearest_N, (low + high) / 2))
+
+
+def step_at(
+    checks: Sequence[Check], ceiling: Sequence[float], share: float, *, resamples: int = 1000
+) -> Interval | None:
+    """The step at which fidelity is `share` of the way from its beginning to the ceiling.
+
+    With the bounds of 95% of the bootstrap resamples of the pictures; one that never comes so
+    far counts as the last step. None where the curve itself does not. Read from the nearest
+    curve that never falls.
+    """
+    seen = [check for check in checks if check.fidelity]
+    step_N, value_VN, ceiling_V = _steps(seen), _fidelity(seen), np.array(ceiling)
+
+    def reached(picked_V: np.ndarray) -> float | None:
+        nearest_N = isotonic_regression(value_VN[picked_V].mean(axis=0)).x
+        level = (1 - share) * nearest_N[0] + share * ceiling_V[picked_V].mean()
+        return None if nearest_N[-1] < level else _crossing(step_N, nearest_N, level)
+
+    middle = reached(np.arange(len(value_VN)))
+    if middle is None:
+        return None
+    found = [reached(picked_V) for picked_V in _picks(len(value_VN), resamples)]
+    step_R = [float(step_N[-1]) if one is None else one for one in found]
+    low, high = np.quantile(step_R, [0.025, 0.975])
+    return Interval(middle, float(low), float(high), len(value_VN))
+
+
+def _crossing(step_N: np.ndarray, rising_N: np.ndarray, level: float) -> float:
+    """The step at which a curve that never falls is at `level`, which it reaches."""
+    after = int((rising_N >= level).argmax())
+    if after == 0:
+        return float(step_N[0])
+    begin, end = rising_N[after - 1], rising_N[after]
+    share = (level - begin) / (end - begin)
+    return float(step_N[after - 1] + share * np.diff(step_N)[after - 1])
 
 
 def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> bool:

@@ -220,7 +220,7 @@ def write_controlnet(
 
 
 def write_weights(state: Mapping[str, Tensor], folder: Path) -> None:
-    """Write the weights of a control that `diffusers` has no class for, for `read_controlnet`."""
+    """Write the weights of a control that `diffusers` has no class for."""
     content = save({name: tensor.contiguous() for name, tensor in state.items()})
     (folder / _WEIGHTS).write_bytes(content)
 

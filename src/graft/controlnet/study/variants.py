@@ -1,0 +1,168 @@
+"""Trainings that differ in what they are named by, side by side in one folder.
+
+    OUT/pairs-HASH/    pictures with their conditions, found good, encoded: once for all
+    OUT/runs/NAME/     a run of `graft controlnet teach`, with those pairs
+    OUT/report.json    what they came to
+
+A variant that is finished is not done again. Several processes may share the work, each with
+some of the names.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from graft.config import to_table
+from graft.controlnet import teach as stages
+from graft.controlnet.convergence import Check, step_at
+from graft.controlnet.evaluate import closed
+from graft.controlnet.teach import Workshop
+from graft.controlnet.workshop import TeachConfig
+from graft.errors import ConfigError
+from graft.scale.progress import Progress
+from graft.store.folders import whole_folder
+from graft.store.whole import read_json, write_json
+
+_SHARED = ("annotate", "keep", "latents")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A training by its name; `begins_with` is another's name, whose control it starts from."""
+
+    name: str
+    config: TeachConfig
+    begins_with: str | None = None
+
+
+def run_variants(
+    variants: Sequence[Variant], out: Path, only: Sequence[str] = ()
+) -> Iterator[Progress]:
+    """Teach every variant, or those named, in their order; then `outcomes` has all of them.
+
+    Raises:
+        ConfigError: a name is unknown, or two variants have the same.
+    """
+    chosen = choose(variants, only)
+    for done, variant in enumerate(chosen, start=1):
+        run = run_of(out, variant.name)
+        if not (run / "report.json").is_file():
+            for progress in _teach(variant, out):
+                yield replace(progress, stage=f"{variant.name}: {progress.stage}")
+        yield Progress("study", done, len(chosen), "trainings", variant.name)
+
+
+def choose(variants: Sequence[Variant], only: Sequence[str]) -> list[Variant]:
+    """The variants of these names, or all."""
+    names = [variant.name for variant in variants]
+    if unknown := [name for name in only if name not in names]:
+        raise ConfigError(f"no variant '{unknown[0]}'; there are: {', '.join(names)}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two variants of one name among {', '.join(names)}")
+    return [variant for variant in variants if not only or variant.name in only]
+
+
+def run_of(out: Path, name: str) -> Path:
+    """The folder of a variant's run."""
+    return out / "runs" / name
+
+
+def missing(variants: Sequence[Variant], out: Path) -> list[str]:
+    """The variants that are not finished."""
+    names = (variant.name for variant in variants)
+    return [name for name in names if not (run_of(out, name) / "report.json").is_file()]
+
+
+def outcomes(variants: Sequence[Variant], out: Path) -> dict[str, dict[str, object]]:
+    """What each variant came to, by its name."""
+    return {variant.name: outcome(run_of(out, variant.name)) for variant in variants}
+
+
+def outcome(run: Path) -> dict[str, object]:
+    """Verdict and onset, fidelity with its interval, and the curve, of a finished run.
+
+    `half_way` is the first step at which fidelity is half way from no control to the ceiling:
+    other than the onset it means the same in every run on the same pictures.
+    """
+    told, report = read_json(run / "train" / "convergence.json"), read_json(run / "report.json")
+    checks = [Check.from_table(one) for one in cast("list[dict[str, object]]", told["checks"])]
+    ceiling = cast("list[float]", told["ceiling"])
+    fidelity = cast("dict[str, float]", report["fidelity"])
+    names = ("verdict", "confidence", "onset_step", "found_at", "onset_of_whole_curve", "steps")
+    half = step_at(checks, ceiling, share=0.5)
+    return {
+        **{name: told[name] for name in names},
+        "half_way": None if half is None else asdict(half),
+        "fidelity": fidelity,
+        "closed": closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"]),
+        "prompt_agreement": report["prompt_agreement"],
+        "distance_to_real": report["distance_to_real"],
+        "curve": [[one.step, float(np.mean(one.fidelity))] for one in checks if one.fidelity],
+        "gap": [[one.step, float(one.gap.mean() / np.mean(one.none))] for one in checks],
+        "seconds": cast("Mapping[str, float]", report["seconds"])["train"],
+    }
+
+
+def prepare(config: TeachConfig, out: Path) -> Iterator[Progress]:
+    """The pairs that a recipe learns from, in `pairs_of(config, out)`, with their latents."""
+    shop = Workshop.begin(pairs_of(config, out), config)
+    yield from stages.annotate_pictures(shop)
+    if not (shop.root / "keep" / "kept.json").is_file():
+        yield from stages.keep_pairs(shop)
+    yield from stages.encode_kept(shop)
+
+
+def pairs_of(config: TeachConfig, out: Path) -> Path:
+    """Where a recipe's pairs lie: those that annotate, keep and encode alike share them."""
+    table = to_table(config)
+    told = {name: one for name, one in table.items() if name not in _OF_TRAINING}
+    digest = hashlib.blake2b(json.dumps(told, default=str).encode(), digest_size=4)
+    return out / f"pairs-{digest.hexdigest()}"
+
+
+_OF_TRAINING = ("train", "validation", "evaluate")
+
+
+def _teach(variant: Variant, out: Path) -> Iterator[Progress]:
+    config, run = variant.config, run_of(out, variant.name)
+    yield from prepare(config, out)
+    if variant.begins_with is not None:
+        control = run_of(out, variant.begins_with) / "train" / "control"
+        config = replace(config, train=replace(config.train, start_from=control))
+    shop = Workshop.begin(run, config)
+    for stage in _SHARED:
+        if not (run / stage).exists():
+            with whole_folder(run / stage) as partial:
+                source = pairs_of(config, out) / stage
+                shutil.copytree(
+                    source, partial, dirs_exist_ok=True, copy_function=_link, ignore=_LOCKS
+                )
+    yield from stages.train_control(shop)
+    yield from stages.evaluate_run(shop)
+
+
+_LOCKS = shutil.ignore_patterns(".lock", "seconds.json", "log.jsonl")
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under a second name; a copy where the disk knows no such thing.
+
+    Shards and latents are written whole and never changed, so no run can spoil another's.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def write_report(out: Path, report: Mapping[str, object]) -> Path:
+    """Write `OUT/report.json`; where it is."""
+    write_json(out / "report.json", report)
+    return out / "report.json"

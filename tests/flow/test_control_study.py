@@ -1,0 +1,211 @@
+"""`graft controlnet study`: each study on a tiny base, whole, in parts, and again."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from graft.cli.studies import page
+from graft.world.gallery import write_gallery
+from processes import Commands
+from small_bases import make_pipeline
+
+RECIPE = """
+base = "BASE"
+size = 32
+shard_pictures = 8
+[train]
+steps = 4
+batch = 2
+learning_rate = 1e-3
+hint_rate = 2.0
+validate_every = 1
+gap_every = 1
+checkpoint_every = 4
+[validation]
+pictures = 3
+run = { steps = 1, guidance = 1.0 }
+[evaluate]
+pictures = 4
+run = { steps = 1, guidance = 1.5 }
+"""
+MODULES = ("graft.controlnet.teach", "graft.cli.studies", "graft.cli.progress")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    make_pipeline("sd1", "v_prediction").save_pretrained(folder / "base")
+    write_gallery(folder / "pictures", 24, size=32)
+    (folder / "recipe.toml").write_text(RECIPE.replace("BASE", str(folder / "base")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def commands(folder: Path) -> Generator[Commands]:
+    warm = Commands(folder, MODULES)
+    yield warm
+    warm.close()
+
+
+def study(commands: Commands, folder: Path, name: str, *flags: str) -> str:
+    """Run a study into a folder of its name, recorded; what it said."""
+    given = ("--images", str(folder / "pictures"), "--config", str(folder / "recipe.toml"))
+    out = ("--out", str(folder / name), "--record", str(folder / "told"))
+    commands.begin("controlnet", "study", name, *given, *out, *flags)
+    code, said = commands.end()
+    assert code == 0, said
+    return said
+
+
+def recorded(folder: Path, name: str) -> dict[str, object]:
+    """A study's report; its page says what its JSON file does, and its pictures are there."""
+    told = folder / "told"
+    found = json.loads((told / f"study-{name}.json").read_text())
+    text = (told / f"study-{name}.md").read_text()
+    assert text == page(name, found)
+    assert {"command", "date", "machine", "commit"} <= set(found)
+    for picture in (f"study-{name}.png", *found.get("pictures", {}).values()):
+        assert (told / picture).stat().st_size > 1000
+        assert f"({picture})" in text
+    return found["report"]
+
+
+@pytest.fixture(scope="module")
+def ablations(commands: Commands, folder: Path) -> dict[str, object]:
+    said = study(commands, folder, "ablations", "--only", "zero,gaussian")
+    assert "still to do: light, middle-only, unlocked" in said
+    assert not (folder / "ablations" / "report.json").exists()
+    before = (folder / "ablations/runs/zero/report.json").stat().st_mtime_ns
+    study(commands, folder, "ablations")
+    assert (folder / "ablations/runs/zero/report.json").stat().st_mtime_ns == before
+    return recorded(folder, "ablations")
+
+
+def test_ablations_are_taught_from_the_same_pairs_in_parts_or_whole(
+    ablations: dict[str, object], folder: Path
+) -> None:
+    names = ["zero", "gaussian", "light", "middle-only", "unlocked"]
+    assert list(ablations["variants"]) == list(ablations["prompts"]) == names
+    assert len(list((folder / "ablations").glob("pairs-*"))) == 1
+    divisions = {
+        (folder / "ablations" / "runs" / name / "train" / "division.json").read_bytes()
+        for name in names
+    }
+    assert len(divisions) == 1
+    for found in ablations["prompts"].values():
+        assert list(found) == ["none", "insufficient", "conflicting", "perfect"]
+        assert all(one["n"] == 4 and one["low"] <= one["mean"] for one in found.values())
+
+
+@pytest.mark.usefixtures("ablations")
+def test_a_variant_is_what_teach_makes_of_its_recipe(commands: Commands, folder: Path) -> None:
+    """The same bytes as a run of its own: what is shared changes nothing."""
+    given = ("--config", str(folder / "recipe.toml"), "--out", str(folder / "alone"))
+    setting = ("--set", "train.control.light=true")
+    commands.run("controlnet", "teach", str(folder / "pictures"), *given, *setting)
+    for name in ("train/control/diffusion_pytorch_model.safetensors", "train/convergence.json"):
+        own = (folder / "ablations" / "runs" / "light" / name).read_bytes()
+        assert own == (folder / "alone" / name).read_bytes(), name
+
+
+@pytest.mark.usefixtures("ablations")
+def test_gaussian_joints_begin_away_from_the_base_and_zero_ones_do_not(folder: Path) -> None:
+    def first(name: str) -> dict[str, object]:
+        told = (folder / "ablations" / "runs" / name / "train" / "convergence.json").read_text()
+        return json.loads(told)["checks"][0]
+
+    assert first("zero")["true"] == first("zero")["none"]
+    assert first("gaussian")["true"] != first("gaussian")["none"]
+
+
+def test_more_pictures_are_learnt_from_and_the_same_evaluated_on(
+    commands: Commands, folder: Path
+) -> None:
+    study(commands, folder, "pictures", "--counts", "2,9")
+    report = recorded(folder, "pictures")
+    assert list(report["variants"]) == ["2", "9"]
+    few, more = (
+        json.loads((folder / f"pictures/runs/{count}/evaluate/fidelity.json").read_text())
+        for count in (2, 9)
+    )
+    assert list(few) == list(more)
+    assert few != more
+
+
+def test_the_rates_of_everything_and_of_the_doors_are_scaled(
+    commands: Commands, folder: Path
+) -> None:
+    said = study(commands, folder, "rate", "--only", "doors-4")
+    assert "still to do: all-0.25, all-0.5, all-1" in said
+    card = json.loads((folder / "rate/runs/doors-4/train/control/graft.json").read_text())
+    assert card["settings"]["zero_rate"] == 4.0
+
+
+def test_onsets_are_looked_for_straight_and_mixed_up(commands: Commands, folder: Path) -> None:
+    study(commands, folder, "onset", "--conditions", "canny", "--seeds", "3")
+    report = recorded(folder, "onset")
+    assert list(report["variants"]) == ["canny-3", "canny-3-mixed"]
+    straight, mixed = (
+        json.loads((folder / f"onset/runs/canny-3{kind}/keep/kept.json").read_text())["ids"]
+        for kind in ("", "-mixed")
+    )
+    assert len(mixed) == len(straight) > 15
+
+
+def test_a_warm_start_begins_with_the_related_control(commands: Commands, folder: Path) -> None:
+    study(commands, folder, "convergence", "--only", "warm-start,related")
+    runs = folder / "convergence" / "runs"
+    begun = json.loads((runs / "warm-start" / "recipe.json").read_text())["train"]["start_from"]
+    assert begun.endswith("convergence/runs/related/train/control")
+    first = json.loads((runs / "warm-start" / "train" / "convergence.json").read_text())
+    assert first["checks"][0]["true"] != first["checks"][0]["none"]
+
+
+def test_an_unknown_variant_is_named(commands: Commands, folder: Path) -> None:
+    given = ("--images", str(folder / "pictures"), "--config", str(folder / "recipe.toml"))
+    commands.begin("controlnet", "study", "ablations", *given, "--only", "zero,heavy")
+    code, said = commands.end()
+    assert code == 1
+    assert "no variant 'heavy'; there are: zero, gaussian" in said
+
+
+@pytest.fixture(scope="module")
+def two_runs(commands: Commands, folder: Path) -> tuple[Path, Path]:
+    runs = []
+    for condition in ("canny", "palette"):
+        out = folder / f"one-{condition}"
+        given = ("--config", str(folder / "recipe.toml"), "--out", str(out))
+        pictures = str(folder / "pictures")
+        commands.run("controlnet", "teach", pictures, "--condition", condition, *given)
+        runs.append(out)
+    return runs[0], runs[1]
+
+
+def working(commands: Commands, folder: Path, *words: str) -> None:
+    commands.begin("controlnet", "study", *words, "--record", str(folder / "told"))
+    code, said = commands.end()
+    assert code == 0, said
+
+
+def test_each_form_of_weighting_is_tried_at_each_guidance(
+    commands: Commands, folder: Path, two_runs: tuple[Path, Path]
+) -> None:
+    working(commands, folder, "weighting", str(two_runs[0]), "--guidances", "1,3")
+    report = recorded(folder, "weighting")
+    assert list(report["weighting"]) == ["none", "resolution", "power", "logspace"]
+    assert all(set(found) == {"1", "3"} for found in report["weighting"].values())
+
+
+def test_two_controls_are_put_to_both_conditions(
+    commands: Commands, folder: Path, two_runs: tuple[Path, Path]
+) -> None:
+    out = ("--out", str(folder / "both"))
+    working(commands, folder, "together", *map(str, two_runs), *out)
+    report = recorded(folder, "together")["together"]
+    assert len(report) == 8
+    assert all(set(found) == {"canny", "palette"} for found in report.values())
+    alone = json.loads((two_runs[0] / "report.json").read_text())["fidelity"]
+    assert report["first alone"]["canny"]["mean"] == pytest.approx(alone["controlled"])
+    assert report["none"]["canny"]["mean"] == pytest.approx(alone["none"])
