@@ -33,6 +33,11 @@ class Timed(Generic[Result]):
         """The middle of the repetitions, in seconds."""
         return statistics.median(self.seconds)
 
+    @property
+    def best(self) -> float:
+        """The shortest of the repetitions, in seconds: the one that was disturbed least."""
+        return min(self.seconds)
+
 
 def in_turn(
     first: Callable[[], Result], second: Callable[[], Result], repeats: int
@@ -42,14 +47,18 @@ def in_turn(
     return one, other
 
 
-def each_in_turn(works: Sequence[Callable[[], Result]], repeats: int) -> list[Timed[Result]]:
-    """The same for any number."""
+def each_in_turn(
+    works: Sequence[Callable[[], Result]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Timed[Result]]:
+    """The same for any number, by any clock."""
     timed = [Timed(work(), list[float]()) for work in works]  # warm-up, not counted
     for _ in range(repeats):
         for work, one in zip(works, timed, strict=True):
-            began = time.perf_counter()
+            began = clock()
             work()
-            one.seconds.append(time.perf_counter() - began)
+            one.seconds.append(clock() - began)
     return timed
 
 
