@@ -46,8 +46,8 @@ QUESTION = (
     " StableDiffusionControlNetPipeline, random weights in the proportions of Stable Diffusion"
     " 1.5; apart: the largest difference of a value of the two sides' pictures; moved: that of"
     " pictures with and without the control; latents apart: as a share of the largest latent;"
-    " TFLOP: what these calls come to for a picture of 512 pixels at the true size; seconds: of processor time for both"
-    " pictures, at a smaller size, the best of the repetitions"
+    " TFLOP: what these calls come to for a picture of 512 pixels at the true size; seconds: of"
+    " processor time for both pictures, at a smaller size, the best of the repetitions"
 )
 PROMPTS = ("a red circle", "a blue star on a white background")
 SEEDS = (3, 8)
@@ -283,7 +283,7 @@ def furthest(one: np.ndarray, other: np.ndarray) -> int:
 def timed(sides: Sides, repeats: int) -> dict[str, dict[str, float]]:
     """Seconds of the whole and of the half window on both sides, all four in turn.
 
-    Of processor time, the best of all: other work on the machine is to count as little as can be.
+    Of processor time, the best of all: other work on the machine is to count little.
     """
     sides.take(DDIMScheduler)
     works = [
