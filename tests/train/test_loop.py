@@ -1,12 +1,14 @@
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from graft.errors import ModelError
-from graft.train.loop import Step, fit
+from graft.train import loop
+from graft.train.loop import Measured, Step, fit, take_known
 
 
 @dataclass(frozen=True)
@@ -123,3 +125,146 @@ def test_lower_precision_is_used_where_it_is_asked_for() -> None:
         list(fit([[torch.ones(1, 2)]], loss, optimizer, lambda _: 1.0, autocast=autocast))
     assert seen == [torch.float32, torch.bfloat16]
     assert layer.weight.dtype == torch.float32
+
+
+class Far(Measured):
+    """Numbers of a device that is always behind: they have to be waited for."""
+
+    reads = 0
+
+    @property
+    def arrived(self) -> bool:
+        return False
+
+    def read(self) -> tuple[float, float]:
+        Far.reads += 1
+        return super().read()
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> type[Far]:
+    monkeypatch.setattr(loop, "Measured", Far)
+    monkeypatch.setattr(Far, "reads", 0)
+    return Far
+
+
+def batches_of(*targets: float) -> list[list[Tensor]]:
+    return [[torch.tensor([[1.0, target]])] for target in targets]
+
+
+def fused(line: Line) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(line.parameters(), lr=0.1, fused=True)
+
+
+def state_of(line: Line, optimizer: torch.optim.Optimizer) -> list[float]:
+    state = optimizer.state[line.weight]
+    return [line.weight.item(), *(state[key].item() for key in sorted(state))]
+
+
+def test_an_optimizer_that_can_pass_steps_over_ends_in_the_bytes_of_a_plain_loop() -> None:
+    line, plain = Line(0.5), Line(0.5)
+    list(fit(batches_of(3.0, -1.0, 2.0), line.loss, fused(line), lambda _: 1.0))
+    optimizer = fused(plain)
+    for [part] in batches_of(3.0, -1.0, 2.0):
+        plain.loss(part).total.backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert line.weight.item() == plain.weight.item() != 0.5
+
+
+def test_a_step_that_would_ruin_the_weights_is_passed_over_on_the_device() -> None:
+    line = Line(0.25)
+    optimizer = fused(line)
+    taken = fit(batches_of(1.0, float("nan")), line.loss, optimizer, lambda _: 1.0)
+    next(taken)
+    before = state_of(line, optimizer)
+    with pytest.raises(ModelError, match="step 2: the loss is nan"):
+        next(taken)
+    assert state_of(line, optimizer) == before
+    assert not hasattr(optimizer, "found_inf")
+
+
+def test_a_ruined_step_that_is_found_late_is_named_and_nothing_changes_from_it_on(
+    far: type[Far],
+) -> None:
+    line = Line(0.25)
+    optimizer = fused(line)
+    batches = batches_of(1.0, float("inf"), 1.0, 1.0)
+    taken = fit(batches, line.loss, optimizer, lambda _: 1.0, waits_at=lambda step: step == 4)
+    first = next(taken)
+    before = state_of(line, optimizer)
+    second, third = next(taken), next(taken)
+    assert far.reads == 0
+    assert state_of(line, optimizer) == before
+    with pytest.raises(ModelError, match="step 2: the loss is inf"):
+        next(taken)
+    assert state_of(line, optimizer) == before
+    assert (first.loss, third.loss) == pytest.approx((0.5625, 0.4225), rel=0.01)
+    with pytest.raises(ModelError, match="step 2: the loss is inf"):
+        _ = second.loss
+
+
+def test_a_ruined_last_step_is_found_before_the_steps_end(far: type[Far]) -> None:
+    line = Line()
+    batches = batches_of(1.0, float("nan"))
+    taken = fit(batches, line.loss, fused(line), lambda _: 1.0, waits_at=lambda _: False)
+    assert (next(taken).index, next(taken).index, far.reads) == (1, 2, 0)
+    with pytest.raises(ModelError, match="step 2"):
+        next(taken)
+
+
+def test_a_ruined_step_is_found_when_its_numbers_have_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They come when the next but one step has been queued."""
+    made: list[Measured] = []
+
+    class Coming(Measured):
+        def __init__(self, total: Tensor, grad_norm: Tensor, count: int) -> None:
+            super().__init__(total, grad_norm, count)
+            made.append(self)
+
+        @property
+        def arrived(self) -> bool:
+            return self in made[:-2]
+
+    monkeypatch.setattr(loop, "Measured", Coming)
+    line = Line()
+    batches = batches_of(1.0, float("nan"), 1.0, 1.0, 1.0)
+    taken = fit(batches, line.loss, fused(line), lambda _: 1.0, waits_at=lambda _: False)
+    assert [next(taken).index for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ModelError, match="step 2"):
+        next(taken)
+
+
+def test_an_optimizer_that_cannot_pass_a_step_over_is_waited_for(far: type[Far]) -> None:
+    line = Line(0.25)
+    optimizer = torch.optim.SGD(line.parameters(), lr=0.1)
+    batches = batches_of(float("nan"), 1.0)
+    taken = fit(batches, line.loss, optimizer, lambda _: 1.0, waits_at=lambda _: False)
+    with pytest.raises(ModelError, match="step 1"):
+        next(taken)
+    assert (line.weight.item(), far.reads) == (0.25, 1)
+
+
+def test_without_being_told_otherwise_every_step_is_waited_for(far: type[Far]) -> None:
+    line = Line()
+    for step in fit(batches_of(1.0, 2.0), line.loss, fused(line), lambda _: 1.0):
+        assert far.reads == step.index
+
+
+def test_steps_are_logged_as_they_become_known_and_copied_without_waiting(
+    far: type[Far], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line()
+    taken = list(fit(batches_of(1.0, 2.0, 3.0), line.loss, fused(line), lambda _: 1.0))
+    waiting, before = deque(taken), far.reads
+    assert Step(**asdict(taken[0])).measured is taken[0].measured
+    assert list(take_known(waiting)) == []
+    assert far.reads == before
+    monkeypatch.setattr(far, "arrived", property(lambda self: self is not taken[2].measured))
+    lines = [step.to_line() for step in take_known(waiting)]
+    assert [one["index"] for one in lines] == [1, 2]
+    assert lines[0]["loss"] == taken[0].loss == 1.0
+    assert list(waiting) == taken[2:]

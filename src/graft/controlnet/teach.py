@@ -5,8 +5,8 @@ Here a stage, a function from an iterable to an iterator, meets the files that i
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -33,6 +33,7 @@ from graft.scale.progress import Progress
 from graft.store.runs import held, write_json
 from graft.store.shards import read_shard, shard_name, write_shard
 from graft.store.whole import append_line, read_json, remove_partial
+from graft.train.loop import Step, take_known
 
 __all__ = [
     "TeachConfig",
@@ -117,13 +118,17 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
         lessons, empty, validation = _prepare(shop)
         _keep_base(shop, folder / "base.json")
         shop.model.rest_encoders()
-        began, verdict = time.perf_counter(), None
+        began, verdict, told = time.perf_counter(), None, ""
+        waiting = deque[Step]()
         for step in train(shop.model, lessons, empty, validation, config.train, folder):
-            _log(folder, asdict(step))
+            waiting.append(step)
+            for known in take_known(waiting):
+                append_line(folder / "log.jsonl", known.to_line())
+                told = f"loss {known.loss:.3f}, "
             if step.check is not None and step.check.fidelity:
                 _save_grid(folder, step.index, validation)
             verdict = step.convergence or verdict
-            note = f"loss {step.loss:.3f}, {_said(verdict)}"
+            note = f"{told}{_said(verdict)}"
             yield Progress("train", step.index, config.train.steps, "steps", note)
         _note_seconds(shop, "train", time.perf_counter() - began)
 
@@ -262,12 +267,6 @@ def _said(verdict: Convergence | None) -> str:
     return sure if verdict.onset_step is None else f"{sure}, onset {verdict.onset_step}"
 
 
-def _log(folder: Path, line: dict[str, object]) -> None:
-    """Append a step to the diary; its check stands in convergence.json."""
-    kept = {name: value for name, value in line.items() if name not in _ELSEWHERE}
-    append_line(folder / "log.jsonl", kept)
-
-
 def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:
     """Add to what a stage took, for it may have been stopped on its way."""
     path = shop.root / stage / "seconds.json"
@@ -291,7 +290,6 @@ def _seconds_in(path: Path) -> list[float]:
     return [cast("float", json.loads(line)["seconds"]) for line in lines]
 
 
-_ELSEWHERE = ("check", "convergence")
 _TOLD = (
     *("onset_step", "found_at", "onset_of_whole_curve", "steps", "verdict", "confidence"),
     "advice",

@@ -214,6 +214,10 @@ def _learn(
     watch = Watch(validation, settings, checks)
     if settings.stop_when_converged and watch.verdict.ended:
         return
+
+    def saves_at(step: int) -> bool:
+        return step % settings.checkpoint_every == 0 or step == settings.steps
+
     steps = fit(
         draw_lessons(lessons, start, settings),
         functools.partial(loss_of_pictures, trainee, lessons, empty),
@@ -222,6 +226,7 @@ def _learn(
         start=start,
         clip_norm=settings.clip_norm,
         autocast=_precision(settings, trainee.model.device),
+        waits_at=lambda step: watch.looks_at(step) or saves_at(step),
     )
     for step in steps:
         trainee.average.update(trainee.live)
@@ -230,7 +235,7 @@ def _learn(
             watch.write(folder)
         yield Progress(**asdict(step), check=check, convergence=watch.verdict)
         ended = settings.stop_when_converged and watch.verdict.ended
-        if step.index % settings.checkpoint_every == 0 or step.index == settings.steps or ended:
+        if saves_at(step.index) or ended:
             note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
             left = settings.steps - step.index
             save_checkpoint(
@@ -255,13 +260,20 @@ class Watch:
         for count in range(2, len(checks) + 1):  # as they were judged one by one
             self.verdict = self._judge(checks[:count])
 
+    def shows_at(self, step: int) -> bool:
+        """Whether a check with pictures is due after `step` steps."""
+        return step % self.settings.validate_every == 0 or step == self.settings.steps
+
+    def looks_at(self, step: int) -> bool:
+        """Whether any check is."""
+        return self.shows_at(step) or step % self.settings.gap_every == 0
+
     def check(self, trainee: Trainee, step: int) -> Check | None:
         """A check if one is due after `step` steps; the verdict follows it."""
-        settings = self.settings
-        pictures = step % settings.validate_every == 0 or step == settings.steps
-        if not pictures and step % settings.gap_every:
+        if not self.looks_at(step):
             return None
-        check = self.validation.check(trainee.shown(), step, pictures=pictures)
+        shows = self.shows_at(step)
+        check = self.validation.check(trainee.shown(), step, pictures=shows)
         self.checks.append(check)
         self.verdict = self._judge(self.checks)
         return check

@@ -127,8 +127,9 @@ def grow_diffusion(config: GrowDiffusionConfig, folder: Path) -> Iterator[Progre
         yield Progress("decoder", step.index, config.autoencoder.polish_steps, "steps", note)
     autoencoder = load_autoencoder(config.autoencoder, grown, polished)
     pool = read_pool(folder / "latents", files)
+    note = ""
     for step in grow_denoiser(config, pool, autoencoder, tokenizer, folder):
-        note = f"loss {step.loss:.3f}"
+        note = f"loss {step.loss:.3f}" if step.known else note
         yield Progress("denoiser", step.index, config.steps, "steps", note)
 
 
@@ -197,15 +198,20 @@ def grow_denoiser(
     if done:
         load_checkpoint(done[-1], both, optimizer)
     empty_T = tokens_of(tokenizer, [""])[0]
+
+    def saves_at(step: int) -> bool:
+        return step % config.checkpoint_every == 0 or step == config.steps
+
     for step in fit(
         ([step] for step in range(start, config.steps)),
         lambda number: _loss_of(model, scheduler, pool, empty_T, config, number),
         optimizer,
         rise_hold_fall(config),
         start=start,
+        waits_at=saves_at,
     ):
         average.update(model)
-        if step.index % config.checkpoint_every == 0 or step.index == config.steps:
+        if saves_at(step.index):
             # the checkpoint last: who is killed in between writes the folder again
             averaged = new_denoiser(config, tokenizer)
             average.apply_to(averaged)

@@ -4,9 +4,8 @@ Here a stage, a function from an iterable to an iterator, meets the shards that 
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -33,8 +32,10 @@ from graft.toolformer.keep import (
 )
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 from graft.toolformer.tasks.benchmarks import open_tasks
+from graft.toolformer.train import Progress as Taken
 from graft.toolformer.train import count_steps, divide, finetune
 from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
+from graft.train.loop import take_known
 
 __all__ = [
     "TeachConfig",
@@ -192,12 +193,17 @@ def train_model(shop: Workshop, kind: Trained) -> Iterator[Progress]:
     total = count_steps(shop.model, examples.training, settings)
     tools = shop.tools.values() if kind == "toolformer" else ()
     with held(folder):
+        waiting, told = deque[Taken](), ""
         for step in finetune(
             shop.model, examples.training, examples.development, settings, folder, tools=tools
         ):
             shop.settle()
-            append_line(folder / "log.jsonl", asdict(step))
-            note = f"loss {step.loss:.3f}"
+            waiting.append(step)
+            for known in take_known(waiting):
+                line = {**known.to_line(), "perplexity": known.perplexity}
+                append_line(folder / "log.jsonl", line)
+                told = f"loss {known.loss:.3f}"
+            note = told
             if step.perplexity is not None:
                 note += f", development perplexity {step.perplexity:.3f}"
             yield Progress(f"train {kind}", step.index, total, "steps", note)

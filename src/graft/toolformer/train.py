@@ -218,6 +218,10 @@ def _learn(
     steps = count_steps(trainee, examples, settings)
     held_out = _framed(trainee, development, settings)
     checks = _parts(held_out, range(len(held_out)), settings)
+
+    def evaluates_at(step: int) -> bool:
+        return step % settings.evaluate_every == 0 or step == steps
+
     for step in fit(
         _batches(_framed(trainee, examples, settings), start, steps, settings),
         functools.partial(loss_of_rows, trainee),
@@ -226,9 +230,10 @@ def _learn(
         start=start,
         clip_norm=settings.clip_norm,
         autocast=torch.bfloat16 if trainee.device.type == "cuda" else None,
+        waits_at=evaluates_at,
     ):
         value = None
-        if step.index % settings.evaluate_every == 0 or step.index == steps:
+        if evaluates_at(step.index):
             value = perplexity_of_rows(trainee, checks)
             history[str(step.index)] = value
             note = {"origin": origin, "perplexity": history}
