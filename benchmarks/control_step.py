@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
-from graft.controlnet.lessons import Lesson, draw_lessons
+from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.records import encode_png
 from graft.controlnet.train import TrainConfig, Trainee, loss_of_pictures
 from graft.models.diffusion import load_diffusion, to_hint, to_signed
@@ -83,11 +83,13 @@ class Ours:
     def train(self, steps: int) -> None:
         """So many steps."""
         trainee = self.trainee
+        trainee.settings = replace(trainee.settings, steps=steps)
         taken = fit(
-            islice(draw_lessons(self.lessons, 0, trainee.settings), steps),
-            functools.partial(loss_of_pictures, trainee, self.lessons, self.empty),
+            read_lessons(self.lessons, self.empty, trainee.model, trainee.settings, 0),
+            functools.partial(loss_of_pictures, trainee),
             trainee.optimizer,
             lambda _: 1.0,
+            waits_at=lambda step: step == steps,
         )
         for _ in taken:
             trainee.average.update(trainee.live)

@@ -2,19 +2,23 @@
 
 All of it depends on the seed, the picture's id and the epoch alone.
 
-Legend: C channels, h and w latent pixels.
+Legend: B pictures, C channels, H and W pixels, h and w latent pixels.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graft.controlnet.latents import Encoded
-from graft.models.diffusion import Words
+from graft.controlnet.records import read_png
+from graft.errors import DataError
+from graft.models.diffusion import DiffusionModel, Words, to_hint
+from graft.train.ahead import prepare_ahead
 from graft.train.batches import draw_batches
 
 
@@ -43,6 +47,11 @@ class Draws(Protocol):
         ...
 
     @property
+    def time_power(self) -> float:
+        """Of how late times are drawn; 1 is evenly."""
+        ...
+
+    @property
     def seed(self) -> int:
         """Of everything that is drawn."""
         ...
@@ -65,6 +74,44 @@ class Drawn:
     index: int
     seed: int
     silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Drawn lessons as a step reads them."""
+
+    latents_BChw: Tensor
+    words: Words
+    noise_BChw: Tensor
+    time_B: Tensor
+    hint_BCHW: Tensor
+    """From 0 to 1."""
+    hints_BHWC: np.ndarray
+    """The same in bytes; always in the processor's memory."""
+
+    def __len__(self) -> int:
+        return len(self.latents_BChw)
+
+    def pinned(self) -> "Batch":
+        """The same in memory that a GPU reads without the processor."""
+        return self._each(Tensor.pin_memory, self.words.pinned())
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; what is pinned is not waited for."""
+        return self._each(
+            lambda part: part.to(device, non_blocking=True),
+            self.words.to(device, non_blocking=True),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor], words: Words) -> "Batch":
+        return Batch(
+            change(self.latents_BChw),
+            words,
+            change(self.noise_BChw),
+            change(self.time_B),
+            change(self.hint_BCHW),
+            self.hints_BHWC,
+        )
 
 
 def draw_lessons(
@@ -106,6 +153,50 @@ def draw_noise(
     even = int(torch.randint(times, (1,), generator=generator))
     time = int(times * ((even + 0.5) / times) ** power)
     return torch.randn(like_Chw.shape, generator=generator), time
+
+
+def read_lessons(
+    lessons: Sequence[Lesson], empty: Words, model: DiffusionModel, settings: Draws, start: int
+) -> Iterator[list[Batch]]:
+    """Per step from `start` on its batches, read while the steps before it are taken."""
+    here, pins = empty.to(torch.device("cpu")), model.device.type == "cuda"
+
+    def read(parts: list[list[Drawn]]) -> list[Batch]:
+        times, power = model.noise.times, settings.time_power
+        found = [read_batch(lessons, part, here, times, power) for part in parts]
+        return [batch.pinned() for batch in found] if pins else found
+
+    return prepare_ahead(draw_lessons(lessons, start, settings), read)
+
+
+def read_batch(
+    lessons: Sequence[Lesson], part: Sequence[Drawn], empty: Words, times: int, power: float
+) -> Batch:
+    """What drawn lessons are, read from where they lie; all of it in the processor's memory.
+
+    Raises:
+        DataError: a hint is damaged; names its pair.
+        StoreError: a file of latents is damaged.
+    """
+    chosen = [lessons[drawn.index] for drawn in part]
+    latents_BChw = torch.stack([one.encoded.latents(one.index) for one in chosen])
+    drawn = [draw_noise(one, latents_BChw[0], times, power) for one in part]
+    hints_BHWC = np.stack([_hint_of(one) for one in chosen])
+    return Batch(
+        latents_BChw,
+        words_of(chosen, part, empty),
+        torch.stack([noise_Chw for noise_Chw, _ in drawn]),
+        torch.tensor([time for _, time in drawn]),
+        to_hint(hints_BHWC),
+        hints_BHWC,
+    )
+
+
+def _hint_of(lesson: Lesson) -> np.ndarray:
+    try:
+        return read_png(lesson.hint_png)
+    except DataError as error:
+        raise DataError(f"pair {lesson.id}: {error}") from error
 
 
 def words_of(lessons: Sequence[Lesson], part: Sequence[Drawn], empty: Words) -> Words:

@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -30,8 +29,7 @@ from graft.config import to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import Check, Convergence, ConvergenceConfig, judge, onset_of
-from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise, words_of
-from graft.controlnet.records import read_png
+from graft.controlnet.lessons import Batch, Lesson, read_lessons
 from graft.controlnet.validation import Validation
 from graft.errors import DataError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
@@ -219,8 +217,8 @@ def _learn(
         return step % settings.checkpoint_every == 0 or step == settings.steps
 
     steps = fit(
-        draw_lessons(lessons, start, settings),
-        functools.partial(loss_of_pictures, trainee, lessons, empty),
+        read_lessons(lessons, empty, trainee.model, settings, start),
+        functools.partial(loss_of_pictures, trainee),
         trainee.optimizer,
         warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
         start=start,
@@ -295,25 +293,23 @@ class Watch:
         return judge(checks, self.ceiling, config, steps=steps, before=self.verdict)
 
 
-def loss_of_pictures(
-    trainee: Trainee, lessons: Sequence[Lesson], empty: Words, part: Sequence[Drawn]
-) -> "PictureLoss":
-    """The base's loss on one batch, summed over its pictures."""
-    model, device, power = trainee.model, trainee.model.device, trainee.settings.time_power
-    chosen = [lessons[drawn.index] for drawn in part]
-    latents_BChw = torch.stack([one.encoded.latents(one.index) for one in chosen]).to(device)
-    words = words_of(chosen, part, empty).to(device)
-    hints_BHWC = np.stack([read_png(one.hint_png) for one in chosen])
-    drawn = [draw_noise(one, latents_BChw[0], model.noise.times, power) for one in part]
-    noise_BChw = torch.stack([noise for noise, _ in drawn]).to(device)
-    time_B = torch.tensor([time for _, time in drawn], device=device)
-    noisy_BChw = model.noise.add(latents_BChw, noise_BChw, time_B)
-    target_BChw = model.noise.target(latents_BChw, noise_BChw, time_B)
-    hint_BCHW = trainee.live.control.read(hints_BHWC, model).to(device)
-    added = model.added(words, hints_BHWC.shape[1])
-    found_BChw = trainee.live(noisy_BChw, time_B, words.states_BTD, hint_BCHW, added)
+def loss_of_pictures(trainee: Trainee, batch: Batch) -> "PictureLoss":
+    """The base's loss on one batch, summed over its pictures; it waits for no device.
+
+    But for a latent hint, which the base's autoencoder reads here.
+    """
+    model, device = trainee.model, trainee.model.device
+    there = batch.to(device)
+    noisy_BChw = model.noise.add(there.latents_BChw, there.noise_BChw, there.time_B)
+    target_BChw = model.noise.target(there.latents_BChw, there.noise_BChw, there.time_B)
+    hint_BCHW = there.hint_BCHW
+    if trainee.settings.control.latent_hint:
+        hint_BCHW = trainee.live.control.read(batch.hints_BHWC, model).to(device)
+    words = there.words
+    added = model.added(words, batch.hints_BHWC.shape[1])
+    found_BChw = trainee.live(noisy_BChw, there.time_B, words.states_BTD, hint_BCHW, added)
     error_B = (found_BChw.float() - target_BChw).square().mean(dim=(1, 2, 3))
-    return PictureLoss(error_B.sum(), len(part))
+    return PictureLoss(error_B.sum(), len(batch))
 
 
 @dataclass(frozen=True, slots=True)

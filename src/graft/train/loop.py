@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -166,13 +167,13 @@ def fit(  # noqa: PLR0913  # all but four are by name, and seldom given
     device = parameters[0].device
     ruined = torch.zeros((), device=device) if _can_pass_over(optimizer) else None
     waiting = deque[tuple[int, Measured]]()
+    began = time.perf_counter()
     for index, parts in enumerate(batches, start):
-        began = time.perf_counter()
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * schedule(index)
         total, count = torch.zeros((), device=device), 0
         for part in parts:
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            with torch.autocast(device.type, dtype=autocast) if autocast else nullcontext():
                 loss = loss_of(part)
             loss.total.backward()
             total, count = total + loss.total.detach(), count + loss.count
@@ -187,6 +188,7 @@ def fit(  # noqa: PLR0913  # all but four are by name, and seldom given
         _require_all_finite(waiting, arrived_only=not waits_at(index + 1))
         seconds = time.perf_counter() - began
         yield Step(index + 1, measured, float(groups[0]["lr"]), count, seconds)
+        began = time.perf_counter()
     _require_all_finite(waiting)
 
 
