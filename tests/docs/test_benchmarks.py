@@ -17,6 +17,10 @@ SMALL = {
     "train": ("--bases", "seedling", "--steps", "2", "--repeats", "1"),
     "memory": ("--texts", "20"),
     "faults": ("--kinds", "canny", "--pictures", "60"),
+    "cleaned": (
+        *("--pictures", "40", "--held-out", "6", "--set", "train.steps=1"),
+        *("validation.pictures=2", "evaluate.pictures=2"),
+    ),
     "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
     "control_sample": (
         *("--narrower", "16", "--pixels", "64"),
@@ -63,6 +67,16 @@ def test_faults_that_are_put_into_a_folder_are_named_and_good_pairs_are_not(
         assert row["named, of 100"] >= 95, row
         assert row["of 100 clean"] <= 2, row
         assert row.get("of 100 beside", 0) <= 2, row
+
+
+def test_what_keep_leaves_of_a_spoiled_folder_is_taught_from_beside_the_clean_one(
+    tmp_path: Path,
+) -> None:
+    clean, spoiled, cleaned = measured("cleaned", tmp_path)
+    assert clean["pairs"] == 40
+    assert clean["over clean"] == 0
+    assert cleaned["pairs"] < spoiled["pairs"] - 12  # those that were mixed up
+    assert all(0 <= row["from"] < row["fidelity"] < row["to"] < 1 for row in (clean, cleaned))
 
 
 def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path: Path) -> None:
