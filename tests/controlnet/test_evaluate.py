@@ -1,10 +1,14 @@
 """What evaluate measures, on a tiny random base."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from graft.controlnet.control import ControlConfig, Controlled
+from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import (
     SYSTEMS,
     EvaluateConfig,
@@ -118,6 +122,36 @@ def test_a_prompt_agrees_where_its_loss_is_least_by_the_slow_way(base: Diffusion
 def test_equal_prompts_all_agree(base: DiffusionModel) -> None:
     pixels = np.stack([pair.pixels_HWC for pair in pairs_of(3)])
     assert agreement(base, pixels, base.embed(["a star"] * 3)) == [True] * 3
+
+
+def captioned(*captions: str) -> list[Pair]:
+    return [
+        replace(p, caption=c) for p, c in zip(pairs_of(len(captions)), captions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("captions", [("", "", ""), ("a star",) * 3, ("", "a star", "")])
+def test_prompts_that_do_not_differ_are_not_asked_for_agreement(
+    captions: tuple[str, ...], base: DiffusionModel, stirred: Controlled
+) -> None:
+    found = evaluate(base, stirred, captioned(*captions), CANNY, SETTINGS)
+    assert found.agreement == {"base": None, "controlled": None}
+    report = json.loads(json.dumps(build_report(found, CANNY), allow_nan=False))
+    assert report["prompt_agreement"] == {"base": None, "controlled": None}
+
+
+def test_only_pictures_with_a_caption_are_asked_for_agreement(
+    base: DiffusionModel, stirred: Controlled
+) -> None:
+    captions = ("", "a star", "a red disc", "", "a blue ring on white")
+    found = evaluate(base, stirred, captioned(*captions), CANNY, SETTINGS)
+    words = base.embed([caption for caption in captions if caption])
+    for system, name in (("none", "base"), ("controlled", "controlled")):
+        agreed = agreement(base, found.pictures[system][[1, 2, 4]], words)
+        interval = found.agreement[name]
+        assert interval is not None
+        assert interval.n == 3
+        assert interval.mean == pytest.approx(sum(agreed) / 3)
 
 
 def test_features_are_one_row_for_each_picture_whatever_stands_beside_it(

@@ -23,7 +23,7 @@ from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.controlnet.validation import seed_of
 from graft.measure.image import kernel_distance
 from graft.measure.interval import Interval, bootstrap_mean
-from graft.models.diffusion import DiffusionModel
+from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import denoise
 
 SYSTEMS = ("controlled", "none", "shuffled", "ceiling")
@@ -45,7 +45,8 @@ class Evaluated:
 
     pictures: Mapping[str, np.ndarray]
     fidelity: Mapping[str, list[float]]
-    agreement: Mapping[str, Interval]
+    agreement: Mapping[str, Interval | None]
+    """None where the captions ask for nothing, or all for the same."""
     distance: Mapping[str, float]
 
 
@@ -79,14 +80,27 @@ def evaluate(
         name: fidelities(annotator, list(shown), conditions) for name, shown in pictures.items()
     }
     compared = {"base": pictures["none"], "controlled": pictures["controlled"]}
-    agreed = {
-        name: bootstrap_mean(
-            agreement(model, shown, words, choices=settings.choices, seed=settings.seed)
-        )
-        for name, shown in compared.items()
-    }
+    agreed = _agreements(model, compared, pairs, words, settings)
     distance = _distances(model, compared, real)
     return Evaluated(pictures, found, agreed, distance)
+
+
+def _agreements(
+    model: DiffusionModel,
+    compared: Mapping[str, np.ndarray],
+    pairs: Sequence[Pair],
+    words: Words,
+    settings: EvaluateConfig,
+) -> dict[str, Interval | None]:
+    """How often each set agrees with the captions; pictures without one are not asked."""
+    asked = [at for at, pair in enumerate(pairs) if pair.caption]
+    if len({pairs[at].caption for at in asked}) < 2:
+        return dict.fromkeys(compared)
+    own, choices, seed = words[asked], settings.choices, settings.seed
+    return {
+        name: bootstrap_mean(agreement(model, shown[asked], own, choices=choices, seed=seed))
+        for name, shown in compared.items()
+    }
 
 
 def _distances(
@@ -136,7 +150,9 @@ def build_report(found: Evaluated, annotator: Annotator) -> dict[str, object]:
     fidelity |= {"n": interval.n, "low": interval.low, "high": interval.high}
     return {
         "fidelity": fidelity,
-        "prompt_agreement": {name: one.mean for name, one in found.agreement.items()},
+        "prompt_agreement": {
+            name: None if one is None else one.mean for name, one in found.agreement.items()
+        },
         "distance_to_real": dict(found.distance),
     }
 
