@@ -81,3 +81,89 @@ def test_a_stage_before_its_time_names_the_one_to_run_first(tmp_path: Path) -> N
         shop.shards()
     with pytest.raises(StoreError, match="graft controlnet keep"):
         shop.kept()
+
+
+def tiled_shop(folder: Path, pictures: int, **more: int) -> Workshop:
+    """Twelve tiles of each picture, some of them not kept."""
+    config = TeachConfig(
+        images=folder / "pictures",
+        tiles=3,
+        validation=ValidationConfig(pictures=more.get("watched", 6)),
+        evaluate=EvaluateConfig(pictures=more.get("tested", 8)),
+    )
+    shop = Workshop.begin(folder / f"tiled-{pictures}-{len(more)}", config)
+    tiles = [f"{n}.png#{at // 4},{at % 4}" for n in range(pictures) for at in range(12)]
+    write_json(shop.root / "keep" / "kept.json", {"ids": tiles[:-5]})
+    return shop
+
+
+def pictures_in(ids: tuple[str, ...]) -> set[str]:
+    return {name.partition("#")[0] for name in ids}
+
+
+def test_tiles_of_one_picture_are_all_for_one_thing(tmp_path: Path) -> None:
+    parts = tiled_shop(tmp_path, 24).begin_division()
+    three = [pictures_in(ids) for ids in (parts.training, parts.validation, parts.evaluation)]
+    assert [len(pictures) for pictures in three] == [16, 4, 4]  # a fifth is held out for each
+    assert len(set.union(*three)) == 24
+    assert len(parts.training) in range(16 * 12 - 5, 16 * 12 + 1)  # nothing of them is lost
+    assert (len(parts.validation), len(parts.evaluation)) == (6, 8)
+    assert len({*parts.training, *parts.validation, *parts.evaluation}) == (
+        len(parts.training) + 14
+    )
+
+
+def test_of_each_picture_one_tile_is_taken_before_a_second_of_any(tmp_path: Path) -> None:
+    parts = tiled_shop(tmp_path, 30).begin_division()
+    assert [len(pictures_in(parts.evaluation[:count])) for count in (6, 8)] == [6, 6]
+    assert len(pictures_in(parts.validation)) == 6
+    assert len(pictures_in(parts.training[:18])) == 18
+
+
+def test_of_many_pictures_so_many_are_held_out_as_are_asked_for(tmp_path: Path) -> None:
+    parts = tiled_shop(tmp_path, 60, tested=3, watched=2).begin_division()
+    assert (len(parts.evaluation), len(parts.validation)) == (3, 2)
+    assert len(pictures_in(parts.training)) == 55
+
+
+def test_of_fewer_than_five_pictures_none_is_held_out_however_many_tiles(
+    tmp_path: Path,
+) -> None:
+    parts = tiled_shop(tmp_path, 4).begin_division()
+    assert (len(parts.validation), len(parts.evaluation)) == (0, 0)
+
+
+def test_the_same_seed_divides_alike_and_another_otherwise(tmp_path: Path) -> None:
+    shop = tiled_shop(tmp_path, 24)
+    begun = shop.begin_division()
+    again = Workshop(tmp_path / "again", shop.config)
+    other = Workshop(tmp_path / "other", replace(shop.config, seed=1))
+    for one in (again, other):
+        write_json(one.root / "keep" / "kept.json", {"ids": shop.kept()[::-1]})
+    assert again.begin_division() == begun
+    assert pictures_in(other.begin_division().evaluation) != pictures_in(begun.evaluation)
+
+
+def test_without_tiles_each_pair_is_its_own_picture_whatever_its_name(tmp_path: Path) -> None:
+    shop = shop_of(tmp_path, 0)
+    names = [f"same#{n}" for n in range(20)]
+    write_json(shop.root / "keep" / "kept.json", {"ids": names})
+    assert len(shop.begin_division().evaluation) == 4
+
+
+def test_pictures_divided_before_there_were_tiles_stay_where_they_were(tmp_path: Path) -> None:
+    parts = shop_of(tmp_path, 12).begin_division()
+    assert (parts.evaluation, parts.validation) == (("5.png", "6.png"), ("3.png", "11.png"))
+    assert parts.training == tuple(f"{n}.png" for n in (8, 9, 2, 7, 10, 0, 1, 4))
+
+
+def test_a_begun_run_is_not_cut_otherwise(tmp_path: Path) -> None:
+    shop = tiled_shop(tmp_path, 5)
+    write_json(shop.root / "annotate" / "recipe.json", {})
+    with pytest.raises(StoreError, match="was begun with tiles = 3, not 4"):
+        Workshop.begin(shop.root, replace(shop.config, tiles=4))
+
+
+def test_no_tiles_at_all_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="tiles is at least 1"):
+        TeachConfig(images=tmp_path, tiles=0)

@@ -27,6 +27,10 @@ Conditions = Annotated[
     Path | None, typer.Option(help="folder of finished conditions, by the pictures' names")
 ]
 Size = Annotated[int | None, typer.Option(help="pixels along a side; else the base's own")]
+Tiles = Annotated[
+    int | None, typer.Option(help="cut pictures into tiles, so many along the shorter side")
+]
+Flip = Annotated[bool, typer.Option("--flip", help="learn from each pair mirrored as well")]
 Limit = Annotated[int | None, typer.Option(help="read so many pictures")]
 Out = Annotated[Path, typer.Option(help="the run's folder")]
 Recipe = Annotated[Path | None, typer.Option("--config", help="a recipe in TOML")]
@@ -44,6 +48,7 @@ def annotate(
     condition: Condition = None,
     conditions: Conditions = None,
     size: Size = None,
+    tiles: Tiles = None,
     limit: Limit = None,
     config: Recipe = None,
     settings: Set = None,
@@ -62,6 +67,7 @@ def annotate(
         condition=condition,
         conditions=conditions,
         size=size,
+        tiles=tiles,
         limit=limit,
     )
     shop = _begin(out, config, [*given, *(settings or [])])
@@ -85,7 +91,9 @@ def keep(run: Run, settings: Set = None) -> None:
 
 
 @app.command()
-def train(run: Run, stop_when_converged: Stop = False, settings: Set = None) -> None:
+def train(
+    run: Run, flip: Flip = False, stop_when_converged: Stop = False, settings: Set = None
+) -> None:
     """Teach the control, and say when it has converged.
 
     Example: graft controlnet train runs/mine --stop-when-converged
@@ -94,7 +102,7 @@ def train(run: Run, stop_when_converged: Stop = False, settings: Set = None) -> 
     from graft.cli.progress import show
     from graft.controlnet import teach as stages
 
-    shop = _resume(run, [*_stopping(stop_when_converged), *(settings or [])])
+    shop = _resume(run, [*_switched(flip, stop_when_converged), *(settings or [])])
     show(stages.encode_kept(shop))
     show(stages.train_control(shop))
     plot_convergence(run / "train" / "convergence.json", run / "train" / "convergence.png")
@@ -123,7 +131,9 @@ def teach(
     condition: Condition = None,
     conditions: Conditions = None,
     size: Size = None,
+    tiles: Tiles = None,
     limit: Limit = None,
+    flip: Flip = False,
     stop_when_converged: Stop = False,
     config: Recipe = None,
     settings: Set = None,
@@ -144,9 +154,10 @@ def teach(
         condition=condition,
         conditions=conditions,
         size=size,
+        tiles=tiles,
         limit=limit,
     )
-    flags = [*given, *_stopping(stop_when_converged), *(settings or [])]
+    flags = [*given, *_switched(flip, stop_when_converged), *(settings or [])]
     shop = _begin(out, config, flags)
     show(stages.teach(shop))
     show_pairs(out / "keep" / "report.json")
@@ -256,8 +267,9 @@ def _base_of(control: Path) -> str:
     return str(read_json(card)["base"]) if card.is_file() else "seedling"
 
 
-def _stopping(stop: bool) -> list[str]:
-    return ["train.stop_when_converged=true"] if stop else []
+def _switched(flip: bool, stop: bool) -> list[str]:
+    given = {"flip": flip, "stop_when_converged": stop}
+    return [f"train.{name}=true" for name, is_on in given.items() if is_on]
 
 
 def _begin(out: Path, recipe: Path | None, overrides: list[str]) -> Workshop:

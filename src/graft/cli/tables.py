@@ -118,7 +118,7 @@ def show_fidelity(report: Path) -> None:
     fidelity, convergence = content["fidelity"], content["convergence"]
     way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     table = Table("controlled", "no control", "wrong hint", "real pictures", "way closed")
-    table.title = f"fidelity ({fidelity['metric']}, {fidelity['n']} held-out pictures)"
+    table.title = f"fidelity ({fidelity['metric']}, {_held_out(content['held_out'])})"
     table.add_row(
         f"{fidelity['controlled']:.3f} ({fidelity['low']:.3f}-{fidelity['high']:.3f})",
         *(f"{fidelity[name]:.3f}" for name in ("none", "shuffled", "ceiling")),
@@ -126,17 +126,28 @@ def show_fidelity(report: Path) -> None:
     )
     console = Console()
     console.print(table)
-    agreement = content["prompt_agreement"]
     lines = [
         f"convergence: {convergence['verdict']}, {100 * convergence['confidence']:.0f}% sure; "
         f"{convergence['advice']}",
-        f"prompt agreement: base {100 * agreement['base']:.0f}%, "
-        f"controlled {100 * agreement['controlled']:.0f}%",
+        _agreed(content["prompt_agreement"]),
         f"the base's bytes are {'unchanged' if content['frozen_unchanged'] else 'CHANGED'}; "
         f"at step 0 the control changed its output by {content['step0_max_difference']}",
     ]
     for line in lines:
         console.print(line, highlight=False)
+
+
+def _held_out(counts: Mapping[str, float]) -> str:
+    pairs, pictures = counts["pairs"], counts["pictures"]
+    what = "pictures" if pairs == pictures else f"tiles of {pictures} pictures"
+    return f"{pairs} held-out {what}"
+
+
+def _agreed(agreement: Mapping[str, float | None]) -> str:
+    base, controlled = agreement["base"], agreement["controlled"]
+    if base is None or controlled is None:
+        return "prompt agreement: not asked, for no two captions differ"
+    return f"prompt agreement: base {100 * base:.0f}%, controlled {100 * controlled:.0f}%"
 
 
 def show_prompts(found: Mapping[str, object]) -> None:

@@ -7,13 +7,14 @@ Legend: B pictures, C channels, H and W pixels, h and w latent pixels.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import Encoded
 from graft.controlnet.records import read_png
 from graft.errors import DataError
@@ -65,6 +66,21 @@ class Lesson:
     encoded: Encoded
     index: int
     hint_png: bytes
+
+
+def mirror(pair: Pair) -> Pair:
+    """A pair with left and right exchanged, in its picture and in its condition alike."""
+    condition = pair.condition
+    return replace(
+        pair,
+        id=f"{pair.id}#mirrored",
+        pixels_HWC=_mirrored(pair.pixels_HWC),
+        condition=replace(condition, pixels_HWC=_mirrored(condition.pixels_HWC)),
+    )
+
+
+def _mirrored(pixels_HWC: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels_HWC[:, ::-1])
 
 
 @dataclass(frozen=True, slots=True)

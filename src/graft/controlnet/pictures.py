@@ -8,6 +8,7 @@ Legend: H and W pixels, S pixels along each side, 3 for red, green and blue.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -25,6 +26,9 @@ from graft.errors import DataError
 
 _SAME_SHAPE = 0.02
 """By what share the ratios of width to height may differ, as rounded sizes do."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels; whole ones or not."""
 
 _MOST_PLACES = 1000
 
@@ -131,6 +135,23 @@ def fit_picture(
         reducing_gap=None if nearest else _REDUCING_GAP,
     )
     return np.array(fitted)
+
+
+def cut_picture(
+    pixels_HWC: UInt8[np.ndarray, "H W 3"], box: Box, size: int
+) -> UInt8[np.ndarray, "S S 3"]:
+    """What lies in a box, as a square of `size` pixels a side; nothing else is looked at."""
+    left, top, right, bottom = box
+    first, above = int(left), int(top)
+    part_HWC = pixels_HWC[above : math.ceil(bottom), first : math.ceil(right)]
+    height, width = part_HWC.shape[:2]
+    cut = Image.fromarray(part_HWC).resize(
+        (size, size),
+        Image.Resampling.LANCZOS,
+        box=(left - first, top - above, min(right - first, width), min(bottom - above, height)),
+        reducing_gap=_REDUCING_GAP,
+    )
+    return np.array(cut)
 
 
 def _read(found: Found, name: str, limits: Limits) -> Captioned | Refused:

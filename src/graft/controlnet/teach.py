@@ -6,7 +6,7 @@ Here a stage, a function from an iterable to an iterator, meets the files that i
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -21,9 +21,10 @@ from graft.controlnet.evaluate import Evaluated, build_report, evaluate, step0_d
 from graft.controlnet.grids import file_name, grid, write_picture
 from graft.controlnet.keep import Examined, Kept, choose, contact_sheet, describe, examine
 from graft.controlnet.latents import Encoded, encode_pairs
-from graft.controlnet.lessons import Lesson
+from graft.controlnet.lessons import Lesson, mirror
 from graft.controlnet.pictures import PictureReader
-from graft.controlnet.records import PAIR
+from graft.controlnet.records import PAIR, encode_png
+from graft.controlnet.tiles import cut_tiles
 from graft.controlnet.train import train
 from graft.controlnet.validation import Validation
 from graft.controlnet.workshop import TeachConfig, Workshop
@@ -55,6 +56,7 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
         "conditions": None if config.conditions is None else str(config.conditions),
         "limit": config.limit,
         "size": shop.size,
+        "tiles": config.tiles,
         "shard_pictures": config.shard_pictures,
         "annotator": {"name": shop.annotator.name, "version": shop.annotator.version},
         "settings": to_table(config.annotator),
@@ -66,18 +68,23 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
         reader = PictureReader(config.images, conditions=config.conditions, limit=config.limit)
         folder, began = opened.folder("shards"), time.perf_counter()
         remove_partial(folder)
-        pictures, shards, count = iter(reader), 0, 0
+        pictures, shards, count, read = iter(reader), 0, 0, set[str]()
+        what = "pictures"
+        if config.tiles is not None:
+            pictures, what = cut_tiles(pictures, config.tiles, shop.size), "tiles"
         while group := list(islice(pictures, config.shard_pictures)):
             path = folder / shard_name(shards)
             if not path.exists():
                 pairs = annotate(group, shop.annotator, shop.size, shop.picture_rng)
                 write_shard(path, map(PAIR.to_row, pairs), PAIR.schema)
             shards, count = shards + 1, count + len(group)
-            yield Progress("annotate", count, 0, "pictures", reader.told())
+            read.update(shop.picture_of(one.id) for one in group)
+            yield Progress("annotate", count, 0, what, reader.told())
         opened.log("shards", {"seconds": time.perf_counter() - began})
         skipped = {"skipped": dict(reader.skipped), "places": reader.places}
-        opened.finish("shards", {"pictures": count, **skipped, "told": reader.told()})
-        yield Progress("annotate", count, count, "pictures", reader.told())
+        found = {what: count, "pictures": len(read)}
+        opened.finish("shards", {**found, **skipped, "told": reader.told()})
+        yield Progress("annotate", count, count, what, reader.told())
 
 
 def keep_pairs(shop: Workshop) -> Iterator[Progress]:
@@ -103,6 +110,8 @@ def encode_kept(shop: Workshop) -> Iterator[Progress]:
         for index, shard in enumerate(shards):
             pairs = [PAIR.from_row(row) for row in read_shard(shard)]
             encode_pairs(pairs, shop.model, folder, shop.digest)
+            if shop.config.train.flip:
+                encode_pairs([*map(mirror, pairs)], shop.model, folder, shop.digest)
             cut += sum(shop.model.is_too_long(pair.caption) for pair in pairs)
             note = f"{cut} captions are too long and are cut" if cut else ""
             yield Progress("latents", index + 1, len(shards), "shards", note)
@@ -138,7 +147,9 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     began = time.perf_counter()
     pairs = shop.chosen(shop.division().evaluation)
     if not pairs:
-        raise DataError(f"{shop.root}: fewer than five good pairs: none is left to evaluate on")
+        raise DataError(
+            f"{shop.root}: good pairs of fewer than five pictures: none is left to evaluate on"
+        )
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
     found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
@@ -147,6 +158,10 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     told = read_json(shop.root / "train" / "convergence.json")
     report = {
         **build_report(found, shop.annotator),
+        "held_out": {
+            "pairs": len(pairs),
+            "pictures": len({shop.picture_of(pair.id) for pair in pairs}),
+        },
         "convergence": {name: told[name] for name in _TOLD},
         "frozen_unchanged": shop.model.digest() == before,
         "step0_max_difference": step0_difference(
@@ -205,8 +220,9 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
     division = shop.begin_division()
     if not division.training or not division.validation:
         raise DataError(
-            f"{shop.root}: {len(shop.kept())} good pairs are too few to teach and to watch"
-            " with; see keep/report.json, or bring more pictures"
+            f"{shop.root}: {len(shop.kept())} good pairs of"
+            f" {len({shop.picture_of(name) for name in shop.kept()})} pictures are too few to"
+            " teach and to watch with; see keep/report.json, or bring more pictures"
         )
     training = set(division.training[: shop.config.train.pairs])
     places, lessons = dict[str, tuple[Encoded, int]](), list[Lesson]()
@@ -219,6 +235,8 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
             if pair.id in training:
                 png = cast("bytes", row["conditioning_image"])
                 lessons.append(Lesson(pair.id, encoded, index, png))
+        if shop.config.train.flip:
+            lessons += _mirrored(shop, pairs, training)
     watched = shop.chosen(division.validation)
     found = [places[pair.id] for pair in watched]
     empty, device = shop.model.embed([""]), shop.model.device
@@ -232,6 +250,15 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
         shop.config.validation,
     )
     return lessons, empty, validation
+
+
+def _mirrored(shop: Workshop, pairs: Sequence[Pair], training: Set[str]) -> Iterator[Lesson]:
+    """Those of a shard's pairs that are learnt from, once more as in a mirror."""
+    turned = [mirror(pair) for pair in pairs]
+    encoded = encode_pairs(turned, shop.model, shop.root / "latents", shop.digest)
+    for index, (pair, one) in enumerate(zip(pairs, turned, strict=True)):
+        if pair.id in training:
+            yield Lesson(one.id, encoded, index, encode_png(one.condition.pixels_HWC))
 
 
 def _save_grid(folder: Path, step: int, validation: Validation) -> None:

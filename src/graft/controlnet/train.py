@@ -66,6 +66,7 @@ class TrainConfig:
     no_prompt: float = 0.5  # share of prompts emptied (Section 3.3)
     time_power: float = 1.0  # noise times; 1: evenly, below: late ones more, where hints tell
     average_decay: float = 0.999  # 0 for none
+    flip: bool = False  # learn from each pair mirrored as well, left for right
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU
     recompute: bool = False  # activations, of copy and decoder: less memory, the same result
     control: ControlConfig = field(default_factory=ControlConfig)

@@ -14,6 +14,7 @@ Each stage has a folder, so it can be run, stopped, resumed and replaced alone:
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +31,7 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.keep import KeepConfig
 from graft.controlnet.records import PAIR
+from graft.controlnet.tiles import picture_of
 from graft.controlnet.train import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
@@ -50,6 +52,7 @@ class TeachConfig:
     annotator: dict[str, Value] = field(default_factory=dict[str, Value])  # its settings
     conditions: Path | None = None  # a folder of finished conditions, by the pictures' names
     size: int | None = None  # pixels along a side; else the base's own
+    tiles: int | None = None  # so many along a picture's shorter side; else its middle alone
     limit: int | None = None  # pictures to read
     shard_pictures: int = 64
     seed: int = 0
@@ -57,6 +60,10 @@ class TeachConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self) -> None:
+        if self.tiles is not None and self.tiles < 1:
+            raise ValueError("tiles is at least 1, or not given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,8 @@ class Division:
 
 
 _FIXED = (
-    *("images", "base", "condition", "annotator", "conditions", "size", "limit"),
-    *("shard_pictures", "seed"),
+    *("images", "base", "condition", "annotator", "conditions", "size", "tiles"),
+    *("limit", "shard_pictures", "seed"),
 )
 """Settings of a begun run that may not change."""
 
@@ -178,16 +185,33 @@ class Workshop:
         return fill(Division, read_json(path), str(path))
 
     def _divide(self) -> Division:
-        """By their ids' hash, so that more pictures move none."""
-        names = sorted(self.kept(), key=lambda name: _hash(self.config.seed, name))
-        most = len(names) // 5
+        """By the hash of their pictures' ids, so that more pictures move none.
+
+        Tiles of a picture stay together: what is watched or evaluated on is of pictures that
+        nothing was learnt of. Of these at most as many tiles are taken as pictures are asked
+        for, one of each picture before a second of any.
+        """
+        tiles_of = dict[str, list[str]]()
+        for name in sorted(self.kept(), key=self._place):
+            tiles_of.setdefault(self.picture_of(name), []).append(name)
+        pictures = sorted(tiles_of, key=self._place)
+        most = len(pictures) // 5
         tested = min(self.config.evaluate.pictures, most)
         watched = min(self.config.validation.pictures, most)
+        groups = [tiles_of[picture] for picture in pictures]
+        seen = _in_turns(groups[tested : tested + watched])
         return Division(
-            training=tuple(names[tested + watched :]),
-            validation=tuple(names[tested : tested + watched]),
-            evaluation=tuple(names[:tested]),
+            training=tuple(_in_turns(groups[tested + watched :])),
+            validation=tuple(seen[: self.config.validation.pictures]),
+            evaluation=tuple(_in_turns(groups[:tested])[: self.config.evaluate.pictures]),
         )
+
+    def _place(self, name: str) -> int:
+        return _hash(self.config.seed, name)
+
+    def picture_of(self, name: str) -> str:
+        """The id of the picture that a pair was made of."""
+        return name if self.config.tiles is None else picture_of(name)
 
     def chosen(self, names: Sequence[str]) -> list[Pair]:
         """The pairs of these ids, in this order."""
@@ -209,6 +233,11 @@ class Workshop:
     def picture_rng(self, name: str) -> np.random.Generator:
         """What is drawn for one picture, whatever stands beside it."""
         return np.random.default_rng((self.config.seed, _hash(self.config.seed, name)))
+
+
+def _in_turns(groups: Sequence[Sequence[str]]) -> list[str]:
+    """The first of each group, then the second of each, and so on."""
+    return [name for turn in zip_longest(*groups) for name in turn if name is not None]
 
 
 def _hash(seed: int, name: str) -> int:
