@@ -22,16 +22,33 @@ def sizes() -> dict[str, dict[str, dict[str, Result]]]:
     }
 
 
+def parameters(name: str) -> int:
+    models = cast("list[dict[str, object]]", report("scaling")["models"])
+    return next(cast("int", one["parameters"]) for one in models if one["name"] == name)
+
+
 def surely_above(one: Result, other: Result) -> bool:
     return one["low"] > other["high"]
 
 
 def test_small_and_taught_does_the_sums_that_large_and_untaught_does_not() -> None:
-    tasks = sizes()
-    assert surely_above(
-        tasks["180k"]["arithmetic"]["together"], tasks["seedling"]["arithmetic"]["base"]
-    )
-    assert tasks["180k"]["arithmetic"]["together"]["accuracy"] > 0.8
+    small, large = "180k", "4.5m"
+    assert parameters(large) > 25 * parameters(small)
+    taught, untaught = sizes()[small]["arithmetic"], sizes()[large]["arithmetic"]
+    assert surely_above(taught["together"], untaught["base"])
+    assert f"{taught['together']['accuracy']:.0%}" == "92%"
+    assert f"{untaught['base']['accuracy']:.0%}" == "1%"
+
+
+def test_small_and_taught_knows_dates_that_large_and_untaught_does_not() -> None:
+    small, large = "400k", "4.5m"
+    assert 11 < parameters(large) / parameters(small) < 12
+    assert surely_above(sizes()[small]["dates"]["together"], sizes()[large]["dates"]["base"])
+
+
+def test_the_family_spans_five_sizes_over_a_factor_of_thirty() -> None:
+    assert len(sizes()) >= 5
+    assert parameters("4.5m") > 30 * parameters("90k")
 
 
 def test_more_examples_move_the_size_from_which_tools_help() -> None:
@@ -45,7 +62,7 @@ def test_more_examples_move_the_size_from_which_tools_help() -> None:
 def test_without_its_tools_no_size_does_sums_or_dates() -> None:
     for tasks in sizes().values():
         for task in ("arithmetic", "dates"):
-            assert tasks[task]["base"]["accuracy"] == 0
+            assert tasks[task]["base"]["accuracy"] < 0.01
 
 
 def test_calls_of_higher_gain_are_useful_more_often() -> None:
