@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graft.cli.record import page
 from graft.controlnet.records import PAIR
 from graft.store.runs import DIARIES
 from graft.store.shards import list_shards, read_shard
@@ -125,6 +126,25 @@ def test_what_words_do_is_not_told_where_there_are_none(taught: tuple[Path, str]
     agreed = read(run / "report.json")["prompt_agreement"]
     assert agreed == {"base": None, "controlled": None}
     assert "prompt agreement: not asked, for no two captions differ" in said
+
+
+def test_a_run_is_shown_again_and_recorded_without_its_pictures(
+    taught: tuple[Path, str], control_commands: Commands, folder: Path
+) -> None:
+    told = folder / "told"
+    named = ("--record", str(told), "--name", "tiles", "--no-pictures")
+    control_commands.begin("controlnet", "report", str(taught[0]), *named)
+    code, said = control_commands.end()
+    assert code == 0, said
+    assert "held-out tiles" in said
+    assert {path.name for path in told.iterdir()} == {"tiles.json", "tiles.md", "tiles.png"}
+    found = read(told / "tiles.json")
+    assert found["report"] == read(taught[0] / "report.json")
+    text = (told / "tiles.md").read_text()
+    assert "Prompt agreement: base not asked, controlled not asked." in text
+    assert text == page("tiles", found)
+    control_commands.run("controlnet", "report", str(taught[0]), *named[:-1])
+    assert (told / "tiles-pictures.png").is_file()
 
 
 def test_flags_and_stages_alone_come_to_the_same_bytes(

@@ -124,6 +124,35 @@ def evaluate(run: Run, settings: Set = None) -> None:
 
 
 @app.command()
+def report(
+    run: Run,
+    record: Annotated[
+        Path | None, typer.Option(help="folder to record the result in, for docs")
+    ] = None,
+    name: Annotated[str, typer.Option(help="what the recorded result is called")] = "control",
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="record the grid of pictures too")
+    ] = True,
+) -> None:
+    """Show what a finished run came to, and record it.
+
+    Example: graft controlnet report runs/mine
+    """
+    from graft.cli.record import record_control
+    from graft.cli.tables import show_fidelity, show_pairs
+    from graft.errors import StoreError
+
+    if not (run / "report.json").is_file():
+        raise StoreError(f"{run}: not evaluated yet; run `graft controlnet evaluate {run}`")
+    show_pairs(run / "keep" / "report.json")
+    show_fidelity(run / "report.json")
+    if record is not None:
+        command = f"graft controlnet report {run} --name {name}"
+        command += "" if pictures else " --no-pictures"
+        record_control(run, record, name, command, pictures=pictures)
+
+
+@app.command()
 def teach(
     images: Images,
     out: Out,

@@ -32,15 +32,19 @@ def record(
     plot_report(report, folder / f"{name}.png")
 
 
-def record_control(run: Path, folder: Path, name: str, command: str) -> None:
-    """Write `NAME.json` and `NAME.md` of a control's run, its grid and its curve."""
+def record_control(
+    run: Path, folder: Path, name: str, command: str, *, pictures: bool = True
+) -> None:
+    """Write `NAME.json` and `NAME.md` of a control's run, its curve, and its grid if wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {"command": command, **circumstances(), "report": read_json(run / "report.json")}
+    found |= {} if pictures else {"pictures": False}
     write_json(folder / f"{name}.json", found)
     write_text(folder / f"{name}.md", page(name, found))
     plot_convergence(run / "train" / "convergence.json", folder / f"{name}.png")
-    with whole_file(folder / f"{name}-pictures.png") as file:
-        file.write((run / "evaluate" / "grid.png").read_bytes())
+    if pictures:
+        with whole_file(folder / f"{name}-pictures.png") as file:
+            file.write((run / "evaluate" / "grid.png").read_bytes())
 
 
 def record_prompts(cases: Mapping[str, object], folder: Path, name: str, command: str) -> None:
@@ -144,6 +148,7 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
     from graft.controlnet.evaluate import closed  # seconds to import
 
     report = cast("dict[str, Mapping[str, float]]", found["report"])
+    grid = f"![hint, without control, with control, real picture]({name}-pictures.png)"
     fidelity, convergence = report["fidelity"], report["convergence"]
     way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     agreement, distance = report["prompt_agreement"], report["distance_to_real"]
@@ -163,19 +168,22 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             f"Convergence: {convergence['verdict']} ({100 * convergence['confidence']:.0f}% "
             f"sure); {_onset(convergence)}; by the whole curve the middle of the rise is at "
             f"step {convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
-            f"Prompt agreement: base {100 * agreement['base']:.0f}%, controlled "
-            f"{100 * agreement['controlled']:.0f}%. Distance to the real pictures: base "
+            f"Prompt agreement: base {_share(agreement['base'])}, controlled "
+            f"{_share(agreement['controlled'])}. Distance to the real pictures: base "
             f"{distance['base']:.3f}, controlled {distance['controlled']:.3f}.",
             f"Frozen bytes unchanged: {report['frozen_unchanged']}; largest difference at "
             f"step 0: {report['step0_max_difference']}.",
             "Seconds: " + ", ".join(f"{stage} {s:.0f}" for stage, s in seconds.items()) + ".",
             "",
-            f"![hint, without control, with control, real picture]({name}-pictures.png)",
-            "",
+            *((grid, "") if found.get("pictures", True) else ()),
             f"![fidelity and losses over the steps]({name}.png)",
             "",
         ]
     )
+
+
+def _share(one: float | None) -> str:
+    return "not asked" if one is None else f"{100 * one:.0f}%"
 
 
 def _onset(convergence: Mapping[str, float | None]) -> str:
