@@ -61,3 +61,13 @@ def test_what_prompts_ask_for_is_seen_in_four_fifths_of_the_samples(
 
 def test_the_judge_sees_what_real_pictures_show() -> None:
     assert min(one["mean"] for one in PROMPTS["real pictures"].values()) >= 0.97
+
+
+def test_on_photographs_in_tiles_the_control_is_surely_above_none() -> None:
+    found = cast(
+        "dict[str, dict[str, float]]", read_json(RESULTS / "photographs.json")["report"]
+    )
+    fidelity = found["fidelity"]
+    assert fidelity["low"] > max(fidelity["none"], fidelity["shuffled"])
+    assert found["held_out"] == {"pairs": 48, "pictures": 4}
+    assert found["frozen_unchanged"] is True
