@@ -69,5 +69,7 @@ def test_on_photographs_in_tiles_the_control_is_surely_above_none() -> None:
     )
     fidelity = found["fidelity"]
     assert fidelity["low"] > max(fidelity["none"], fidelity["shuffled"])
+    told = [f"{fidelity[name]:.3f}" for name in ("none", "controlled", "ceiling")]
+    assert told == ["0.124", "0.368", "0.601"]
     assert found["held_out"] == {"pairs": 48, "pictures": 4}
     assert found["frozen_unchanged"] is True

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from graft.cli.record import this_command
 from graft.cli.studies import draw, page, told
 from graft.controlnet.study.levers import compare_levers
 from graft.controlnet.study.onset import compare_onsets, compare_rates
@@ -35,6 +38,14 @@ def lines(name: str, report: dict[str, object], tmp_path: Path) -> str:
     assert (tmp_path / "report.png").stat().st_size > 5000
     assert f"![{name}](study-{name}.png)" in page(name, {**HEAD, "report": report})
     return "\n".join(told(name, report))
+
+
+def test_the_recorded_command_is_the_one_that_ran_wherever_its_record_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["graft", "study", "--record", "docs", "x", "--set", "a b=1", "--record=docs", "-y"]
+    monkeypatch.setattr("sys.argv", words)
+    assert this_command() == "graft study x --set 'a b=1' -y"
 
 
 def test_levers_are_told_beside_the_script(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`graft controlnet study`: each study on a tiny base, whole, in parts, and again."""
 
 import json
+import shutil
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from graft.cli.studies import page
 from graft.world.gallery import write_gallery
-from processes import Commands
+from processes import Commands, finish, start
 from small_bases import make_pipeline
 
 RECIPE = """
@@ -66,6 +68,8 @@ def recorded(folder: Path, name: str) -> dict[str, object]:
     text = (told / f"study-{name}.md").read_text()
     assert text == page(name, found)
     assert {"command", "date", "machine", "commit"} <= set(found)
+    assert found["command"].startswith(f"graft controlnet study {name}")
+    assert "--record" not in found["command"]
     for picture in (f"study-{name}.png", *found.get("pictures", {}).values()):
         assert (told / picture).stat().st_size > 1000
         assert f"({picture})" in text
@@ -163,12 +167,46 @@ def test_a_warm_start_begins_with_the_related_control(commands: Commands, folder
     assert first["checks"][0]["true"] != first["checks"][0]["none"]
 
 
-def test_an_unknown_variant_is_named(commands: Commands, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("ablations --only zero,heavy", "no variant 'heavy'; there are: zero, gaussian"),
+        ("pictures --counts 0", "0 pictures: at least one is learnt from"),
+        ("pictures --counts few", "--counts few: numbers with commas between are needed"),
+        ("pictures --counts 99", "99 pairs are to be learnt from, and there are"),
+        ("convergence --only warm-start", "begins with the control of 'related', which is not"),
+        ("onset --seeds 0.5", "--seeds 0.5: numbers with commas between are needed"),
+    ],
+)
+def test_what_cannot_be_studied_is_told(
+    commands: Commands, folder: Path, tmp_path: Path, words: str, told: str
+) -> None:
     given = ("--images", str(folder / "pictures"), "--config", str(folder / "recipe.toml"))
-    commands.begin("controlnet", "study", "ablations", *given, "--only", "zero,heavy")
+    out = ("--out", str(tmp_path / "none"))
+    commands.begin("controlnet", "study", *words.split(), *given, *out)
     code, said = commands.end()
-    assert code == 1
-    assert "no variant 'heavy'; there are: zero, gaussian" in said
+    assert code == 1, said
+    assert told in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("ablations")
+def test_two_processes_share_the_work(folder: Path, tmp_path: Path) -> None:
+    """At the same time, from pairs that are there: neither is in the other's way."""
+    pairs = next((folder / "ablations").glob("pairs-*"))
+    shutil.copytree(pairs, tmp_path / "shared" / pairs.name)
+    graft = (sys.executable, "-c", "from graft.cli import main; main()", "controlnet", "study")
+    given = ("--images", str(folder / "pictures"), "--config", str(folder / "recipe.toml"))
+    parts = [
+        start([*graft, "ablations", *given, "--out", str(tmp_path / "shared"), "--only", names])
+        for names in ("zero,light", "gaussian,unlocked")
+    ]
+    said = [finish(part) for part in parts]
+    assert all("still to do: " in one for one in said)
+    for name in ("zero", "light", "gaussian", "unlocked"):
+        own = tmp_path / "shared" / "runs" / name / "train" / "convergence.json"
+        first = folder / "ablations" / "runs" / name / "train" / "convergence.json"
+        assert own.read_bytes() == first.read_bytes(), name
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +247,17 @@ def test_two_controls_are_put_to_both_conditions(
     alone = json.loads((two_runs[0] / "report.json").read_text())["fidelity"]
     assert report["first alone"]["canny"]["mean"] == pytest.approx(alone["controlled"])
     assert report["none"]["canny"]["mean"] == pytest.approx(alone["none"])
+
+
+def test_two_controls_of_one_condition_and_odd_guidances_are_refused(
+    commands: Commands, two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = str(two_runs[0])
+    for words, told in (
+        (("together", run, run, "--out", str(tmp_path)), "follow the same condition"),
+        (("weighting", run, "--guidances", "much"), "--guidances much: numbers with commas"),
+    ):
+        commands.begin("controlnet", "study", *words)
+        code, said = commands.end()
+        assert code == 1, said
+        assert told in " ".join(said.split())

@@ -85,8 +85,10 @@ def test_a_model_is_added_to_a_recorded_study(folder: Path) -> None:
     finish(start([*GRAFT, "study", "scaling", *onto, *flags], folder))
     found = json.loads((folder / "both" / "study-scaling.json").read_text())
     earlier, twin = found["report"]["models"]
-    assert found["command"].endswith("twin --variants recipe --onto told/study-scaling.json")
-    assert earlier.pop("measured")["command"].endswith("--variants recipe,together")
+    command = "twin --variants recipe --onto told/study-scaling.json --config recipe.toml"
+    assert f" {command} " in found["command"]
+    assert "--record" not in found["command"]
+    assert "--variants recipe,together" in earlier.pop("measured")["command"]
     assert earlier == before
     assert twin["tasks"]["sums"]["recipe"] == before["tasks"]["sums"]["recipe"]
     assert "together" not in twin["tasks"]["sums"]

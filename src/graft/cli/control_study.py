@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -28,7 +28,8 @@ Only = Annotated[
 ]
 Record = Annotated[Path | None, typer.Option(help="folder to record the result in, for docs")]
 Run = Annotated[Path, typer.Argument(help="a finished run's folder")]
-PICTURES, MOST_PICTURES = 800, 3100
+PICTURES, MOST_PICTURES = 800, 3300
+Number = TypeVar("Number", int, float)
 
 
 @app.callback()
@@ -90,7 +91,7 @@ def onset(
         if not mixed_up(out, name).exists():
             show(prepare(true, out))
             write_mixed_up(Workshop.resume(pairs_of(true, out)), mixed_up(out, name))
-    variants = onset_variants(recipe, out, names, _numbers("seeds", seeds))
+    variants = onset_variants(recipe, out, names, _numbers("seeds", seeds, int))
     if found := _taught(variants, out, only):
         _report("onset", out, {"variants": found, **compare_onsets(found)}, record)
 
@@ -159,7 +160,7 @@ def pictures(
     from graft.controlnet.study.ablations import picture_variants
 
     recipe = _recipe(out, images, config, settings, MOST_PICTURES)
-    variants = picture_variants(recipe, _numbers("counts", counts))
+    variants = picture_variants(recipe, _numbers("counts", counts, int))
     if found := _taught(variants, out, only):
         _report("pictures", out, {"variants": found}, record)
 
@@ -178,7 +179,7 @@ def weighting(
     from graft.controlnet.study.running import study_weighting
 
     found = dict[str, object]()
-    show(study_weighting(run, [float(one) for one in _words(guidances)], found))
+    show(study_weighting(run, _numbers("guidances", guidances, float), found))
     drawn = {"hints, then each row": run / "study" / "weighting-pictures.png"}
     out = run / "study" / "weighting"
     _report("weighting", out, {"weighting": found}, record, drawn)
@@ -219,7 +220,8 @@ def _recipe(
 
     if images is None:
         images = out / "pictures"
-        write_gallery(images, count)
+        if not (images / "metadata.jsonl").is_file():  # it is written last
+            write_gallery(images, count)
     given = [f'images="{images}"', *(settings or [])]
     return load(TeachConfig, recipe or FOLDER.parent / "controlnet.toml", given)
 
@@ -247,30 +249,22 @@ def _report(
     drawn: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the report and its picture, tell it, and record it."""
-    import sys
-
-    from graft.cli.studies import draw, record_study, told
+    from graft.cli.studies import publish
     from graft.controlnet.study.variants import write_report
 
-    path = write_report(out, report)
-    draw(name, path, out / "report.png")
-    for line in told(name, report):
-        typer.echo(line)
-    if record is not None:
-        command = f"graft {' '.join(sys.argv[1:])}"
-        record_study(name, path, record, command.partition(" --record")[0], drawn or {})
+    publish(name, write_report(out, report), record, drawn)
 
 
 def _words(text: str) -> list[str]:
     return [one.strip() for one in text.split(",") if one.strip()]
 
 
-def _numbers(option: str, text: str) -> list[int]:
+def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
     from graft.errors import ConfigError
 
     try:
-        return [int(one) for one in _words(text)]
+        return [kind(one) for one in _words(text)]
     except ValueError as error:
         raise ConfigError(
-            f"--{option} {text}: whole numbers with commas between are needed"
+            f"--{option} {text}: numbers with commas between are needed"
         ) from error

@@ -3,7 +3,9 @@
 import datetime
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -53,6 +55,17 @@ def record_prompts(cases: Mapping[str, object], folder: Path, name: str, command
     found = {"command": command, **circumstances(), "report": {"prompts": dict(cases)}}
     write_json(folder / f"{name}.json", found)
     write_text(folder / f"{name}.md", page(name, found))
+
+
+def this_command() -> str:
+    """The command that is running, without the folder that it is recorded in."""
+    words, given = list[str](), iter(sys.argv[1:])
+    for word in given:
+        if word == "--record":
+            next(given, None)
+        elif not word.startswith("--record="):
+            words.append(word)
+    return shlex.join(["graft", *words])
 
 
 def circumstances() -> dict[str, str]:
@@ -156,8 +169,8 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
     return "\n".join(
         [
             *head(name, found),
-            f"Fidelity of the condition ({fidelity['metric']}) on {fidelity['n']} held-out "
-            "pictures, with 95% bootstrap interval:",
+            f"Fidelity of the condition ({fidelity['metric']}) on {_held_out(report)}, with "
+            "95% bootstrap interval:",
             "",
             "| controlled | no control | another picture's hint | real pictures | way closed |",
             "|---|---|---|---|---|",
@@ -180,6 +193,14 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             "",
         ]
     )
+
+
+def _held_out(report: Mapping[str, object]) -> str:
+    """How many pictures, or tiles of how many."""
+    pairs = cast("Mapping[str, float]", report["fidelity"])["n"]
+    pictures = cast("Mapping[str, int]", report.get("held_out", {})).get("pictures", pairs)
+    of_pictures = f"tiles of {pictures} pictures" if pictures != pairs else "pictures"
+    return f"{pairs} held-out {of_pictures}"
 
 
 def _share(one: float | None) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from graft.cli import control_studies
 from graft.cli.plots import COLOURS, write_figure
-from graft.cli.record import cell, circumstances, head
+from graft.cli.record import cell, circumstances, head, this_command
 from graft.errors import DataError
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, whole_file
@@ -65,13 +66,25 @@ def recorded_models(path: Path) -> list[dict[str, object]]:
     found = read_json(path)
     report = found.get("report")
     models = report.get("models") if isinstance(report, dict) else None
-    if not isinstance(models, list) or not models:
+    names = ("command", "date", "machine", "commit")
+    if not isinstance(models, list) or not models or not set(names) <= set(found):
         raise DataError(
             f"{path} is no record of a study of sizes; "
             "`graft toolformer study scaling ... --record FOLDER` writes one"
         )
-    measured = {name: found[name] for name in ("command", "date", "machine", "commit")}
+    measured = {name: found[name] for name in names}
     return [{"measured": measured, **model} for model in models]
+
+
+def publish(
+    name: str, report: Path, record: Path | None, drawn: Mapping[str, Path] | None = None
+) -> None:
+    """Print a study's page and draw its picture beside its report, and record both."""
+    draw(name, report, report.with_suffix(".png"))
+    for line in told(name, read_json(report)):
+        typer.echo(line)
+    if record is not None:
+        record_study(name, report, record, this_command(), drawn)
 
 
 def _scaling(report: Mapping[str, object]) -> list[str]:

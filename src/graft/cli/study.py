@@ -47,7 +47,7 @@ def scaling(
     from typing import cast
 
     from graft.cli.progress import show
-    from graft.cli.studies import recorded_models
+    from graft.cli.studies import publish, recorded_models
     from graft.errors import ConfigError
     from graft.toolformer.study.scaling import VARIANTS, Family, Variant, study_scaling
     from graft.world.shipped import write_world
@@ -65,9 +65,7 @@ def scaling(
         variants=cast("list[Variant]", chosen),
     )
     show(study_scaling(family, out, earlier))
-    command = f"graft toolformer study scaling {' '.join(models)} --variants {variants}"
-    command += f" --onto {onto}" if onto else ""
-    _tell(out / "report.json", "scaling", command, record)
+    publish("scaling", out / "report.json", record)
 
 
 Run = Annotated[Path, typer.Argument(help="a finished run's folder")]
@@ -80,6 +78,7 @@ def decoding(run: Run, record: Record = None) -> None:
     Example: graft toolformer study decoding runs/demo/toolformer
     """
     from graft.cli.progress import show
+    from graft.cli.studies import publish
     from graft.models.huggingface import load_model
     from graft.store.runs import write_json
     from graft.toolformer.study.decoding import study_decoding
@@ -92,7 +91,7 @@ def decoding(run: Run, record: Record = None) -> None:
     show(study_decoding(taught, shop.tools, tasks, shop.config.run, found))
     report = _folder(run) / "decoding.json"
     write_json(report, {"decoding": found})
-    _tell(report, "decoding", f"graft toolformer study decoding {run}", record)
+    publish("decoding", report, record)
 
 
 @app.command()
@@ -101,6 +100,7 @@ def quality(run: Run, record: Record = None) -> None:
 
     Example: graft toolformer study quality runs/demo/toolformer
     """
+    from graft.cli.studies import publish
     from graft.store.runs import write_json
     from graft.store.shards import read_shards
     from graft.toolformer.records import SCORED
@@ -111,7 +111,7 @@ def quality(run: Run, record: Record = None) -> None:
     scored = (SCORED.from_row(row) for row in read_shards(shop.require("score")))
     report = _folder(run) / "quality.json"
     write_json(report, {"quality": study_quality(scored, shop.model)})
-    _tell(report, "quality", f"graft toolformer study quality {run}", record)
+    publish("quality", report, record)
 
 
 @app.command()
@@ -125,13 +125,14 @@ def threshold(
     Example: graft toolformer study threshold runs/demo/toolformer
     """
     from graft.cli.progress import show
+    from graft.cli.studies import publish
     from graft.toolformer.study.threshold import study_threshold
     from graft.toolformer.workshop import Workshop
 
     out = _folder(run) / "threshold"
     show(study_threshold(Workshop.resume(run), out, _numbers(thresholds)))
     report = out / "report.json"
-    _tell(report, "threshold", f"graft toolformer study threshold {run}", record)
+    publish("threshold", report, record)
 
 
 def _numbers(thresholds: str) -> list[float]:
@@ -147,18 +148,6 @@ def _folder(run: Path) -> Path:
     folder = run / "study"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _tell(report: Path, name: str, command: str, record: Path | None) -> None:
-    """Print a study's page and draw its picture beside its report, and record both."""
-    from graft.cli.studies import draw, record_study, told
-    from graft.store.whole import read_json
-
-    draw(name, report, report.with_suffix(".png"))
-    for line in told(name, read_json(report)):
-        typer.echo(line)
-    if record is not None:
-        record_study(name, report, record, command)
 
 
 def _name(model: str) -> str:

@@ -19,6 +19,7 @@ from graft.controlnet.sampling import Steering, sample
 from graft.controlnet.study.variants import Variant, run_of
 from graft.controlnet.validation import seed_of
 from graft.controlnet.workshop import TeachConfig, Workshop
+from graft.errors import ConfigError
 from graft.measure.interval import bootstrap_mean
 
 PROMPTS = ("none", "insufficient", "conflicting", "perfect")
@@ -47,6 +48,8 @@ def ablation_variants(config: TeachConfig) -> list[Variant]:
 
 def picture_variants(config: TeachConfig, counts: Sequence[int] = COUNTS) -> list[Variant]:
     """The same training from more and more pictures; the same are watched and evaluated on."""
+    if any(count < 1 for count in counts):
+        raise ConfigError(f"{min(counts)} pictures: at least one is learnt from")
     train = replace(config.train, stop_when_converged=False)
     return [
         Variant(f"{count}", replace(config, train=replace(train, pairs=count)))

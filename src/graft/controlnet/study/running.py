@@ -79,6 +79,8 @@ def study_together(
     shops = [Workshop.resume(first), Workshop.resume(second)]
     if shops[0].config.base != shops[1].config.base:
         raise ConfigError(f"{first} and {second} have other bases: they cannot run together")
+    if shops[0].config.condition == shops[1].config.condition:
+        raise ConfigError(f"{first} and {second} follow the same condition; take two of them")
     names = set(shops[0].division().evaluation) & set(shops[1].division().evaluation)
     shared = [name for name in shops[0].division().evaluation if name in names]
     if not shared:

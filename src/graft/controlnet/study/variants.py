@@ -25,7 +25,7 @@ from graft.controlnet.convergence import Check, step_at
 from graft.controlnet.evaluate import closed
 from graft.controlnet.teach import Workshop
 from graft.controlnet.workshop import TeachConfig
-from graft.errors import ConfigError
+from graft.errors import ConfigError, DataError
 from graft.scale.progress import Progress
 from graft.store.folders import whole_folder
 from graft.store.whole import read_json, write_json
@@ -111,12 +111,18 @@ def outcome(run: Path) -> dict[str, object]:
 
 
 def prepare(config: TeachConfig, out: Path) -> Iterator[Progress]:
-    """The pairs that a recipe learns from, in `pairs_of(config, out)`, with their latents."""
-    shop = Workshop.begin(pairs_of(config, out), config)
+    """The pairs that a recipe learns from, in `pairs_of(config, out)`, with their latents.
+
+    Once they are there, nothing of them is opened to be written: several processes may read.
+    """
+    ready = pairs_of(config, out) / "ready.json"
+    if ready.is_file():
+        return
+    shop = Workshop.begin(ready.parent, config)
     yield from stages.annotate_pictures(shop)
-    if not (shop.root / "keep" / "kept.json").is_file():
-        yield from stages.keep_pairs(shop)
+    yield from stages.keep_pairs(shop)
     yield from stages.encode_kept(shop)
+    write_json(ready, {"good": len(shop.kept())})
 
 
 def pairs_of(config: TeachConfig, out: Path) -> Path:
@@ -135,6 +141,11 @@ def _teach(variant: Variant, out: Path) -> Iterator[Progress]:
     yield from prepare(config, out)
     if variant.begins_with is not None:
         control = run_of(out, variant.begins_with) / "train" / "control"
+        if not control.is_dir():
+            raise ConfigError(
+                f"'{variant.name}' begins with the control of '{variant.begins_with}', which is"
+                " not taught yet: teach that first"
+            )
         config = replace(config, train=replace(config.train, start_from=control))
     shop = Workshop.begin(run, config)
     for stage in _SHARED:
@@ -144,6 +155,12 @@ def _teach(variant: Variant, out: Path) -> Iterator[Progress]:
                 shutil.copytree(
                     source, partial, dirs_exist_ok=True, copy_function=_link, ignore=_LOCKS
                 )
+    there = len(shop.begin_division().training)
+    if config.train.pairs is not None and config.train.pairs > there:
+        raise DataError(
+            f"'{variant.name}': {config.train.pairs} pairs are to be learnt from, and there are"
+            f" {there}; bring more pictures, or ask for fewer"
+        )
     yield from stages.train_control(shop)
     yield from stages.evaluate_run(shop)
 
