@@ -1,10 +1,8 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
-from torch import nn
 
 from graft.controlnet.control import (
     Control,
@@ -14,7 +12,7 @@ from graft.controlnet.control import (
 )
 from graft.controlnet.hint import hint_channels
 from graft.errors import ConfigError, ModelError
-from graft.models.diffusion import DiffusionModel, to_hint
+from graft.models.diffusion import DiffusionModel
 from graft.models.unet import (
     connections,
     denoise,
@@ -23,6 +21,7 @@ from graft.models.unet import (
     write_controlnet,
 )
 from small_bases import make_base, unet_of
+from small_controls import inputs, learning_parts, read_by, stirred
 
 KINDS = ("sd1", "sd2", "sdxl")
 OPTIONS = [
@@ -37,28 +36,6 @@ UNUSUAL = [ControlConfig(light=True), ControlConfig(latent_hint=True)]
 @pytest.fixture(scope="module", params=KINDS)
 def base(request: pytest.FixtureRequest) -> DiffusionModel:
     return make_base(request.param)
-
-
-def inputs(base: DiffusionModel, count: int = 2):
-    generator = torch.Generator().manual_seed(1)
-    noisy = torch.randn(count, 4, 8, 8, generator=generator)
-    time = torch.tensor([7, 800][:count])
-    words = base.embed(["a red circle", "a blue star"][:count])
-    hint = torch.rand(count, 3, 32, 32, generator=generator)
-    return noisy, time, words, hint, base.added(words, 32)
-
-
-def read_by(config: ControlConfig, noisy: torch.Tensor, hint: torch.Tensor) -> torch.Tensor:
-    """The hint as such a control reads it: pixels, or something of the latents' shape."""
-    return noisy.flip(0) if config.latent_hint else hint
-
-
-def stirred(module: nn.Module, seed: int = 3) -> None:
-    """Move every weight, so that nothing is zero by chance or by make."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
 
 
 def test_without_residuals_the_walk_is_the_unet_to_the_last_bit(base: DiffusionModel) -> None:
@@ -121,22 +98,6 @@ def test_forward_and_gradients_equal_those_of_diffusers(kind: str) -> None:
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None, name
         torch.testing.assert_close(parameter.grad, others[name].grad, rtol=1e-4, atol=1e-5)
-
-
-def learning_parts(controlled: Controlled) -> set[str]:
-    """Which parts have a gradient that is not zero: doors, copy, hint's end, hint's inside."""
-    parts = set[str]()
-    for name, parameter in controlled.control.named_parameters():
-        if parameter.grad is not None and parameter.grad.abs().sum() > 0:
-            if name.startswith(("controlnet_down", "controlnet_mid")):
-                parts.add("doors")
-            elif name.startswith("controlnet_cond_embedding.conv_out"):
-                parts.add("hint's end")
-            elif name.startswith("controlnet_cond_embedding"):
-                parts.add("hint's inside")
-            else:
-                parts.add("copy")
-    return parts
 
 
 def test_the_doors_learn_at_once_the_copy_at_step_1_the_hint_inside_at_step_2() -> None:
@@ -241,76 +202,6 @@ def test_middle_only_leaves_every_skip_as_it_is() -> None:
     found = control(noisy, time, words.states_BTD, control.encode_hint(hint))
     assert all(skip.abs().max() == 0 for skip in found.skips)
     assert found.middle.abs().max() > 0
-
-
-def test_gaussian_joints_shake_the_base_from_step_0_on() -> None:
-    """And keep the variance of what goes through them, as a usual convolution does."""
-    base = make_base("sd1")
-    noisy, time, words, hint, _ = inputs(base)
-    config = ControlConfig(joints="gaussian")
-    controlled = Controlled(base.unet, base.shrinking, config)
-    plain = denoise(base.unet, noisy, time, words.states_BTD)
-    assert (controlled(noisy, time, words.states_BTD, hint) - plain).std() > plain.std() / 10
-    generator = torch.Generator().manual_seed(0)
-    for door in controlled.control.doors:
-        given = torch.randn(64, door.in_channels, 4, 4, generator=generator)
-        assert door(given).std().item() == pytest.approx(1.0, abs=0.2)
-    again = Controlled(base.unet, base.shrinking, config)
-    assert torch.equal(again.control.doors[0].weight, controlled.control.doors[0].weight)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_light_control_speaks_to_the_same_connections(kind: str) -> None:
-    base = make_base(kind)
-    noisy, time, words, hint, added = inputs(base)
-    usual, light = (
-        Control(base.unet, base.shrinking, ControlConfig(light=light))
-        for light in (False, True)
-    )
-    for one in (usual, light):
-        stirred(one)
-    expected = usual(noisy, time, words.states_BTD, usual.encode_hint(hint), added)
-    found = light(noisy, time, words.states_BTD, light.encode_hint(hint), added)
-    assert [one.shape for one in found.skips] == [one.shape for one in expected.skips]
-    assert found.middle.shape == expected.middle.shape
-    copied = sum(p.numel() for p in usual.down_blocks.parameters())
-    assert sum(p.numel() for p in light.light.parameters()) < copied
-
-
-def test_a_light_control_reads_latents_and_hint_and_neither_words_nor_time() -> None:
-    base = make_base("sd1")
-    noisy, time, words, hint, _ = inputs(base)
-    control = Control(base.unet, base.shrinking, ControlConfig(light=True))
-    stirred(control)
-    said = control(noisy, time, words.states_BTD, control.encode_hint(hint))
-    same = control(noisy, time + 5, -words.states_BTD, control.encode_hint(hint))
-    assert torch.equal(said.middle, same.middle)
-    for other in (
-        control(noisy + 1, time, words.states_BTD, control.encode_hint(hint)),
-        control(noisy, time, words.states_BTD, control.encode_hint(1 - hint)),
-    ):
-        for one, another in zip(said.skips, other.skips, strict=True):
-            assert not torch.equal(one, another)
-        assert not torch.equal(said.middle, other.middle)
-
-
-def test_a_latent_hint_is_read_through_the_base_and_learns_at_step_1() -> None:
-    base = make_base("sd1")
-    noisy, time, words, _, _ = inputs(base)
-    controlled = Controlled(base.unet, base.shrinking, ControlConfig(latent_hint=True))
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    hint = controlled.control.read(pixels, base)
-    assert torch.equal(hint, base.encode(pixels))
-    usual = Control(base.unet, base.shrinking)
-    assert torch.equal(usual.read(pixels, base), to_hint(pixels))
-    optimizer = torch.optim.AdamW(controlled.parameters(), lr=1e-2)
-    found = []
-    for _ in range(2):
-        optimizer.zero_grad()
-        controlled(noisy, time, words.states_BTD, hint).sub(1.0).square().mean().backward()
-        found.append(learning_parts(controlled))
-        optimizer.step()
-    assert found == [{"doors"}, {"doors", "copy", "hint's end"}]
 
 
 def test_an_unlocked_decoder_moves_and_its_delta_gives_it_back() -> None:

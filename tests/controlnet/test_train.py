@@ -1,10 +1,7 @@
 """Training a control of a tiny random base: exact, resumable, and with a frozen base."""
 
-import functools
 import json
 import shutil
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,94 +9,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from graft.controlnet import lessons as lessons_module
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
-from graft.controlnet.dataset import Pair
-from graft.controlnet.latents import encode_pairs
-from graft.controlnet.lessons import Drawn, Lesson, draw_lessons, draw_noise, read_lessons
-from graft.controlnet.records import encode_png
 from graft.controlnet.run import load_control
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.controlnet.train import (
-    Progress,
-    TrainConfig,
-    Trainee,
-    loss_of_pictures,
-    train,
-)
-from graft.controlnet.validation import Validation, ValidationConfig
+from graft.controlnet.train import Trainee, train
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
-from graft.train import loop
-from graft.train.loop import Measured, fit
 from small_bases import make_base
 from small_pairs import CANNY, pairs_of, with_wrong_hints
-
-SETTINGS = TrainConfig(
-    steps=6,
-    batch=2,
-    accumulate=2,
-    learning_rate=1e-3,
-    validate_every=4,
-    gap_every=2,
-    checkpoint_every=2,
-)
-
-
-def watch(base: DiffusionModel, pairs: list[Pair]) -> Validation:
-    return Validation(
-        base,
-        pairs,
-        base.encode(np.stack([pair.pixels_HWC for pair in pairs])),
-        base.embed([pair.caption for pair in pairs]),
-        base.embed([""]),
-        CANNY,
-        ValidationConfig(run=RunConfig(steps=2, guidance=2.0)),
-    )
-
-
-class Setting:
-    """A base with its lessons and what watches them."""
-
-    def __init__(self, folder: Path, kind: str = "sd1") -> None:
-        self.base = make_base(kind, "v_prediction")
-        taught, watched = pairs_of(10), pairs_of(3, first=100)
-        encoded = encode_pairs(taught, self.base, folder / "latents", "tiny")
-        self.lessons = [
-            Lesson(pair.id, encoded, index, encode_png(pair.condition.pixels_HWC))
-            for index, pair in enumerate(taught)
-        ]
-        self.empty = self.base.embed([""])
-        self.validation = watch(self.base, watched)
-
-    def train(self, folder: Path, settings: TrainConfig = SETTINGS) -> list[Progress]:
-        return list(
-            train(self.base, self.lessons, self.empty, self.validation, settings, folder)
-        )
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    return Setting(tmp_path_factory.mktemp("setting"))
-
-
-@pytest.fixture(scope="module")
-def trained(
-    setting: Setting, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[Progress]]:
-    folder = tmp_path_factory.mktemp("trained")
-    return folder, setting.train(folder)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+from small_trainings import SETTINGS, Setting, files, watch
 
 
 def test_a_training_leaves_a_control_for_diffusers_and_nothing_half_done(trained) -> None:
@@ -366,47 +286,6 @@ def test_with_nothing_to_wait_for_it_stops_and_leaves_a_control(
     assert setting.train(tmp_path, settings) == []
 
 
-def test_prompts_are_emptied_for_half_of_the_pictures_and_anew_in_each_epoch(
-    setting: Setting,
-) -> None:
-    settings = replace(SETTINGS, steps=300)
-    drawn = [
-        one for parts in draw_lessons(setting.lessons, 0, settings) for p in parts for one in p
-    ]
-    share = sum(one.silent for one in drawn) / len(drawn)
-    assert share == pytest.approx(0.5, abs=0.05)
-    of_first = [one.silent for one in drawn if one.index == 0]
-    assert len(set(of_first)) == 2
-    assert len({one.seed for one in drawn}) == len(drawn)
-
-
-def test_times_are_drawn_evenly_or_late_ones_more_often() -> None:
-    def times(power: float) -> np.ndarray:
-        drawn = (Drawn(0, seed, silent=False) for seed in range(4000))
-        return np.array([draw_noise(one, torch.zeros(1), 1000, power)[1] for one in drawn])
-
-    even = times(1.0)
-    assert (even.min(), even.max()) == (0, 999)
-    generator = torch.Generator().manual_seed(3)
-    assert even[3] == int(torch.randint(1000, (1,), generator=generator))
-    assert np.histogram(even, 4, (0, 1000))[0] == pytest.approx([1000] * 4, abs=100)
-    late = times(0.5)  # u**0.5 < x with chance x**2
-    assert late.max() <= 999
-    assert np.mean(late < 500) == pytest.approx(0.25, abs=0.03)
-    assert np.array_equal(late, np.floor(1000 * np.sqrt((even + 0.5) / 1000)))
-
-
-def test_training_draws_its_times_by_the_power_that_is_asked_for(
-    setting: Setting, tmp_path: Path
-) -> None:
-    one_step = replace(SETTINGS, steps=1)
-    even = setting.train(tmp_path / "even", one_step)
-    late = setting.train(tmp_path / "late", replace(one_step, time_power=0.3))
-    assert even[0].loss != late[0].loss
-    with pytest.raises(ValueError, match="time_power is above 0"):
-        replace(one_step, time_power=0.0)
-
-
 def test_every_base_family_can_be_taught(tmp_path: Path) -> None:
     other: DiffusionModel = make_base("sdxl", "epsilon")
     assert other.shrinking == 4
@@ -414,154 +293,3 @@ def test_every_base_family_can_be_taught(tmp_path: Path) -> None:
     steps = setting.train(tmp_path / "run", replace(SETTINGS, steps=2))
     assert steps[-1].index == 2
     assert (tmp_path / "run" / "control").is_dir()
-
-
-class Far(Measured):
-    """Numbers of a device that is always behind: they have to be waited for."""
-
-    @property
-    def arrived(self) -> bool:
-        return False
-
-
-def test_a_ruined_step_that_is_found_late_is_in_no_checkpoint_and_is_gone_on_from(
-    setting: Setting, trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Step 3 is ruined, and step 4 is the first that is waited for."""
-    folder, steps = trained
-    honest, batches = loop.Measured, []
-
-    def ruin(total: torch.Tensor, grad_norm: torch.Tensor, count: int) -> Measured:
-        batches.append(count)
-        return Far(total, grad_norm, count)
-
-    def spoil(trainee: Trainee, batch):
-        loss = loss_of_pictures(trainee, batch)
-        return replace(loss, total=loss.total * float("nan")) if len(batches) == 2 else loss
-
-    monkeypatch.setattr(loop, "Measured", ruin)
-    monkeypatch.setattr("graft.controlnet.train.loss_of_pictures", spoil)
-    with pytest.raises(ModelError, match="step 3: the loss is nan"):
-        setting.train(tmp_path)
-    assert len(batches) == 4
-    assert sorted(path.name for path in tmp_path.glob("check*")) == ["checkpoint-2"]
-    assert json.loads((tmp_path / "convergence.json").read_text())["steps"] == 2
-    monkeypatch.setattr(loop, "Measured", honest)
-    monkeypatch.setattr("graft.controlnet.train.loss_of_pictures", loss_of_pictures)
-    assert setting.train(tmp_path) == steps[2:]
-    assert files(tmp_path) == files(folder)
-
-
-class Onlooker(TorchDispatchMode):
-    """Sees each copy onto, from or off the device `meta`, and whether it is waited for.
-
-    To read a number, or a shape that hangs on numbers, of `meta` fails by itself: it has none.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.copies: list[tuple[str, str, bool]] = []
-
-    def __torch_dispatch__(self, func: Callable, types: object, args=(), kwargs=None):
-        given = kwargs or {}
-        if func is torch.ops.aten._to_copy.default:
-            to = torch.device(given.get("device") or args[0].device).type
-            asynchronous = bool(given.get("non_blocking"))
-            self.copies.append((args[0].device.type, to, asynchronous))
-        if func is torch.ops.aten.copy_.default:
-            asynchronous = len(args) > 2 and bool(args[2])
-            self.copies.append((args[1].device.type, args[0].device.type, asynchronous))
-        return func(*args, **given)
-
-    def waited(self) -> list[tuple[str, str, bool]]:
-        return [one for one in self.copies if one[0] != one[1] and not one[2]]
-
-
-@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
-@pytest.mark.parametrize("recompute", [False, True])
-def test_no_step_waits_for_its_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, recompute: bool
-) -> None:
-    """Nothing can be read from a device that only knows shapes, and yet steps are taken.
-
-    The optimizer's own step is left out; it is one of torch's, and fused.
-    """
-    setting, read = Setting(tmp_path, kind), []
-
-    class Away(Measured):
-        arrived = False
-
-        def __init__(self, *given: object) -> None:
-            assert [one.is_meta for one in given[:2]] == [True, True]
-
-        def read(self) -> tuple[float, float]:
-            read.append(len(seen))
-            return 1.0, 1.0
-
-    monkeypatch.setattr(loop, "Measured", Away)
-    setting.base.unet.to("meta")
-    trainee = Trainee(setting.base, CANNY, replace(SETTINGS, recompute=recompute))
-    monkeypatch.setattr(trainee.optimizer, "step", lambda: None)
-    steps = fit(
-        read_lessons(setting.lessons, setting.empty, setting.base, trainee.settings, 0),
-        functools.partial(loss_of_pictures, trainee),
-        trainee.optimizer,
-        lambda _: 1.0,
-        waits_at=lambda step: step == 4,
-    )
-    seen = [next(steps)]  # the noise's table goes to the device once
-    with Onlooker() as onlooker:
-        for step in steps:
-            trainee.average.update(trainee.live)
-            seen.append(step)
-            if step.index == 3:
-                break
-    assert read == []
-    assert onlooker.waited() == []
-    assert ("cpu", "meta", True) in onlooker.copies
-    next(steps)
-    assert read == [3] * 4
-
-
-def test_the_next_batches_are_read_while_a_step_is_taken(
-    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = replace(SETTINGS, accumulate=1)
-    read = [threading.Event() for _ in range(settings.steps)]
-    names, steps = list[str](), list[int]()
-    read_batch = lessons_module.read_batch
-
-    def note(*given):
-        batch = read_batch(*given)
-        names.append(threading.current_thread().name)
-        read[len(names) - 1].set()
-        return batch
-
-    def wait(trainee: Trainee, batch):
-        steps.append(len(steps))
-        assert all(later.wait(30) for later in read[len(steps) : len(steps) + 2])
-        return loss_of_pictures(trainee, batch)
-
-    monkeypatch.setattr(lessons_module, "read_batch", note)
-    monkeypatch.setattr("graft.controlnet.train.loss_of_pictures", wait)
-    assert len(setting.train(tmp_path, settings)) == len(names) == len(steps) == 6
-    assert {name.split("_")[0] for name in names} == {"ahead"}
-
-
-def test_who_stops_a_training_leaves_no_thread_behind(setting: Setting, tmp_path: Path) -> None:
-    begun = train(
-        setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
-    )
-    before = threading.active_count()
-    next(begun)
-    assert threading.active_count() == before + 1
-    begun.close()
-    assert threading.active_count() == before
-
-
-def test_a_hint_that_is_damaged_is_told_by_its_pair(setting: Setting, tmp_path: Path) -> None:
-    lessons = [replace(one, hint_png=one.hint_png[:40]) for one in setting.lessons]
-    with pytest.raises(DataError, match=r"pair \S+: a picture of a pair is damaged"):
-        list(
-            train(setting.base, lessons, setting.empty, setting.validation, SETTINGS, tmp_path)
-        )
