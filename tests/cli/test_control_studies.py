@@ -48,6 +48,15 @@ def test_the_recorded_command_is_the_one_that_ran_wherever_its_record_stands(
     assert this_command() == "graft study x --set 'a b=1' -y"
 
 
+def test_tiles_are_not_told_as_pictures(tmp_path: Path) -> None:
+    one = {**outcome(100.0), "held_out": {"pairs": 4, "pictures": 2}}
+    assert "on 4 held-out tiles of 2 pictures;" in lines(
+        "pictures", {"variants": {"9": one}}, tmp_path
+    )
+    whole = {**one, "held_out": {"pairs": 4, "pictures": 4}}
+    assert "on 4 held-out pictures;" in lines("pictures", {"variants": {"9": whole}}, tmp_path)
+
+
 def test_levers_are_told_beside_the_script(tmp_path: Path) -> None:
     found = {
         "script-rate-1": outcome(400.0),

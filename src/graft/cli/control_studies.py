@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from graft.cli.plots import COLOURS
+from graft.cli.tables import asked, held_out
 
 Report = Mapping[str, object]
 Result = Mapping[str, float]
@@ -38,7 +39,7 @@ def _legend(report: Report) -> str:
     first = next(iter(_variants(report).values()))
     fidelity = cast("dict[str, float]", first["fidelity"])
     return (
-        f"Fidelity ({fidelity['metric']}) on {fidelity['n']:.0f} held-out pictures; steps by "
+        f"Fidelity ({fidelity['metric']}) on {held_out(first)}; steps by "
         "the pictures that watch the training; all with 95% bootstrap intervals. Half way: "
         "from no control to the ceiling."
     )
@@ -135,7 +136,7 @@ def _ablations(report: Report) -> list[str]:
 def _agreement(name: str, one: Report) -> str:
     agreed = cast("dict[str, float | None]", one["prompt_agreement"])
     distance = cast("dict[str, float]", one["distance_to_real"])
-    shares = (f"{system} {_percent(value)}" for system, value in agreed.items())
+    shares = (f"{system} {asked(value)}" for system, value in agreed.items())
     far = (f"{system} {value:.3f}" for system, value in distance.items())
     return f"* {name}: {', '.join(shares)}; {', '.join(far)}"
 
@@ -309,10 +310,6 @@ def _step(value: object) -> str:
         return "never"
     one = cast("Result", value)
     return f"{one['mean']:.0f} ({one['low']:.0f}-{one['high']:.0f})"
-
-
-def _percent(value: float | None) -> str:
-    return "not asked" if value is None else f"{100 * value:.0f}%"
 
 
 def _or_none(value: object) -> str:

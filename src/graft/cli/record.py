@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from graft.cli.plots import plot_convergence, plot_report
-from graft.cli.tables import SYSTEMS
+from graft.cli.tables import SYSTEMS, asked, held_out
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, whole_file
 
@@ -169,7 +169,7 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
     return "\n".join(
         [
             *head(name, found),
-            f"Fidelity of the condition ({fidelity['metric']}) on {_held_out(report)}, with "
+            f"Fidelity of the condition ({fidelity['metric']}) on {held_out(report)}, with "
             "95% bootstrap interval:",
             "",
             "| controlled | no control | another picture's hint | real pictures | way closed |",
@@ -181,8 +181,8 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             f"Convergence: {convergence['verdict']} ({100 * convergence['confidence']:.0f}% "
             f"sure); {_onset(convergence)}; by the whole curve the middle of the rise is at "
             f"step {convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
-            f"Prompt agreement: base {_share(agreement['base'])}, controlled "
-            f"{_share(agreement['controlled'])}. Distance to the real pictures: base "
+            f"Prompt agreement: base {asked(agreement['base'])}, controlled "
+            f"{asked(agreement['controlled'])}. Distance to the real pictures: base "
             f"{distance['base']:.3f}, controlled {distance['controlled']:.3f}.",
             f"Frozen bytes unchanged: {report['frozen_unchanged']}; largest difference at "
             f"step 0: {report['step0_max_difference']}.",
@@ -193,18 +193,6 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             "",
         ]
     )
-
-
-def _held_out(report: Mapping[str, object]) -> str:
-    """How many pictures, or tiles of how many."""
-    pairs = cast("Mapping[str, float]", report["fidelity"])["n"]
-    pictures = cast("Mapping[str, int]", report.get("held_out", {})).get("pictures", pairs)
-    of_pictures = f"tiles of {pictures} pictures" if pictures != pairs else "pictures"
-    return f"{pairs} held-out {of_pictures}"
-
-
-def _share(one: float | None) -> str:
-    return "not asked" if one is None else f"{100 * one:.0f}%"
 
 
 def _onset(convergence: Mapping[str, float | None]) -> str:

@@ -118,7 +118,7 @@ def show_fidelity(report: Path) -> None:
     fidelity, convergence = content["fidelity"], content["convergence"]
     way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     table = Table("controlled", "no control", "wrong hint", "real pictures", "way closed")
-    table.title = f"fidelity ({fidelity['metric']}, {_held_out(content['held_out'])})"
+    table.title = f"fidelity ({fidelity['metric']}, {held_out(content)})"
     table.add_row(
         f"{fidelity['controlled']:.3f} ({fidelity['low']:.3f}-{fidelity['high']:.3f})",
         *(f"{fidelity[name]:.3f}" for name in ("none", "shuffled", "ceiling")),
@@ -137,17 +137,24 @@ def show_fidelity(report: Path) -> None:
         console.print(line, highlight=False)
 
 
-def _held_out(counts: Mapping[str, float]) -> str:
-    pairs, pictures = counts["pairs"], counts["pictures"]
+def held_out(report: Mapping[str, object]) -> str:
+    """On how many pictures a report's fidelity stands, or tiles of how many."""
+    pairs = cast("Mapping[str, float]", report["fidelity"])["n"]
+    pictures = cast("Mapping[str, int]", report.get("held_out", {})).get("pictures", pairs)
     what = "pictures" if pairs == pictures else f"tiles of {pictures} pictures"
-    return f"{pairs} held-out {what}"
+    return f"{pairs:.0f} held-out {what}"
+
+
+def asked(share: float | None) -> str:
+    """A share in percent, or that it was not asked for."""
+    return "not asked" if share is None else f"{100 * share:.0f}%"
 
 
 def _agreed(agreement: Mapping[str, float | None]) -> str:
     base, controlled = agreement["base"], agreement["controlled"]
     if base is None or controlled is None:
         return "prompt agreement: not asked, for no two captions differ"
-    return f"prompt agreement: base {100 * base:.0f}%, controlled {100 * controlled:.0f}%"
+    return f"prompt agreement: base {asked(base)}, controlled {asked(controlled)}"
 
 
 def show_prompts(found: Mapping[str, object]) -> None:

@@ -101,6 +101,7 @@ def outcome(run: Path) -> dict[str, object]:
         **{name: told[name] for name in names},
         "half_way": None if half is None else asdict(half),
         "fidelity": fidelity,
+        "held_out": report["held_out"],
         "closed": closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"]),
         "prompt_agreement": report["prompt_agreement"],
         "distance_to_real": report["distance_to_real"],
