@@ -10,10 +10,13 @@ from graft.toolformer.call import (
     CLOSE,
     OPEN,
     Call,
+    Json,
     parse,
+    parse_arguments,
     parse_asked,
     render,
     render_answer,
+    render_arguments,
     render_asked,
     strip,
 )
@@ -197,3 +200,94 @@ def test_a_long_hostile_text_is_read_in_time_linear_in_its_length(piece: str) ->
     strip(hostile)
     parse_asked(hostile)
     assert time.thread_time() - started < 2.0
+
+
+anything = st.text(alphabet=st.characters(exclude_categories=()), max_size=12) | st.text(
+    alphabet=st.sampled_from('ab[]()->"\\\n\u2028,={}'), max_size=12
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | anything
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(anything, inner, max_size=3),
+    max_leaves=6,
+)
+several = st.dictionaries(anything | st.sampled_from(["amount", "into", "größe"]), values)
+
+
+@given(several)
+@settings(max_examples=400)
+def test_named_arguments_of_any_kind_come_back_through_a_call(given: dict[str, Json]) -> None:
+    call = Call("Convert", render_arguments(given), "81")
+    again = parse(f"It is {render(call)} 81.")
+    assert again == call
+    found = parse_arguments(again.argument, list(given))
+    assert found == given
+    assert list(map(repr, found.values())) == list(map(repr, given.values()))  # 1 is not 1.0
+
+
+def test_several_arguments_are_written_by_their_names() -> None:
+    given = {"amount": 3.5, "units": ["km", "mi"], "page-size": {"n": None, "exact": True}}
+    written = render_arguments(given)
+    assert written == ('amount=3.5, units=("km", "mi"), "page-size"={"n": null, "exact": true}')
+    assert parse(f"[Convert({written}) -> 2.17]") == Call("Convert", written, "2.17")
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("", {}),
+        (' 3.5 , "km",into = "mi"', {"a": 3.5, "b": "km", "into": "mi"}),
+        ("3.5, km, mi", {"a": 3.5, "b": "km", "into": "mi"}),
+        ("three and a half, b = New York", {"a": "three and a half", "b": "New York"}),
+        ("a=(1, (2, 3)), b={}", {"a": [1, [2, 3]], "b": {}}),
+        ('into="a, b=c (d)"', {"into": "a, b=c (d)"}),
+        ("into=mi, 3, b=2", "twice|b"),
+        ("a=1, into=2, a=3", "'a' twice"),
+        ("1, 2, 3, 4", "4 values"),
+        ("amout=3", "no argument 'amout'; there are: a, b, into"),
+        ("a=", "not a value"),
+        ('a="never closed', "not a value"),
+        ("a=(1, 2", "not a value"),
+        ('a="x" b=2', "no comma before"),
+        ("a=(" * 5000, "not a value"),
+        ("a=1e999", {"a": "1e999"}),
+        ("a=(1e999)", "not a value"),
+        ("a=NaN", {"a": "NaN"}),
+    ],
+)
+def test_what_a_model_may_write_is_read_or_refused(
+    written: str, found: dict[str, Json] | str
+) -> None:
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            parse_arguments(written, ["a", "b", "into"])
+    else:
+        assert parse_arguments(written, ["a", "b", "into"]) == found
+
+
+@given(st.text(alphabet=st.sampled_from('ab1.,=()[]{}"\\ ->\n'), max_size=40))
+@settings(max_examples=400)
+def test_whatever_is_written_is_read_or_refused_and_nothing_else(written: str) -> None:
+    try:
+        found = parse_arguments(written, ["a", "b"])
+    except ValueError:
+        return
+    assert parse_arguments(render_arguments(found), list(found)) == found
+
+
+@pytest.mark.parametrize("piece", ['\\"', "a=(", "1,", '"a",', "(", 'a="\\"', "a,"])
+def test_reading_arguments_takes_time_in_proportion(piece: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_arguments(piece * (200_000 // len(piece)), ["a", "b"])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_not_written(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        render_arguments({"a": number})
