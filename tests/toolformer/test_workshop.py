@@ -7,7 +7,7 @@ from graft.config import load
 from graft.errors import ConfigError, DataError, StoreError
 from graft.store.whole import PARTIAL, write_json
 from graft.toolformer.teach import teach
-from graft.toolformer.workshop import TeachConfig, Workshop
+from graft.toolformer.workshop import TeachConfig, Workshop, tools_of
 
 
 def test_another_run_in_a_begun_folder_is_refused_and_the_recipe_stays(tmp_path: Path) -> None:
@@ -91,3 +91,46 @@ def test_a_task_that_is_not_there_is_told_before_hours_of_work(tmp_path: Path) -
     with pytest.raises(DataError, match=r"nowhere/sums\.jsonl: cannot be read"):
         next(teach(shop))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.json"]
+
+
+UNITS = """
+def miles(km: float) -> str:
+    return f"{km / 1.609344:.1f} miles"
+"""
+
+
+def taught_with(folder: Path, *tools: dict[str, str]) -> Path:
+    write_json(folder / "graft.json", {"tools": list(tools)})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "card", [{"name": "miles", "place": "units.py:miles"}, {"name": "units.py:miles"}]
+)
+def test_a_models_card_runs_no_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: dict[str, str]
+) -> None:
+    (tmp_path / "units.py").write_text('raise SystemExit("run")')
+    monkeypatch.chdir(tmp_path)
+    model = taught_with(tmp_path, {"name": "Calculator"}, card)
+    with pytest.raises(ConfigError, match=r"not run unasked.*--tools Calculator,units.py:miles"):
+        tools_of(model, None, None, None)
+    (tmp_path / "units.py").write_text(UNITS)
+    assert list(tools_of(model, ["units.py:miles"], None, None)) == ["miles"]
+
+
+def test_a_setting_of_a_tool_that_stands_in_python_is_checked_once_it_is_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "units.py").write_text(UNITS)
+    place = f"{tmp_path / 'units.py'}:miles"
+    corpus = tmp_path / "texts.jsonl"
+
+    def shop(setting: str) -> Workshop:
+        given = [f'corpus="{corpus}"', f'tools=["{place}"]', f"keep.tools.{setting}=0.5"]
+        return Workshop(tmp_path, load(TeachConfig, None, given))
+
+    tools = shop("miles").tools
+    assert tools["miles"].place == place
+    with pytest.raises(ConfigError, match=r"'keep.tools.mils' \(did you mean 'miles'"):
+        _ = shop("mils").tools

@@ -180,7 +180,8 @@ def weighting(
 
     found = dict[str, object]()
     show(study_weighting(run, _numbers("guidances", guidances, float), found))
-    drawn = {"hints, then each row": run / "study" / "weighting-pictures.png"}
+    forms = ", ".join(found)
+    drawn = {f"hints; at each guidance {forms}": run / "study" / "weighting-pictures.png"}
     out = run / "study" / "weighting"
     _report("weighting", out, {"weighting": found}, record, drawn)
 

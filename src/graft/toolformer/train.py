@@ -313,6 +313,7 @@ def _card(
         "origin": best.note["origin"],
         "tools": [
             {"name": tool.name, "quoted": tool.quoted, "version": tool.version}
+            | ({} if tool.place is None else {"place": tool.place})
             for tool in tools
         ],
         "step": best.step,

@@ -13,6 +13,7 @@ alone:
     RUN/report.json what it all came to
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from graft.config import dump, load, to_table
-from graft.errors import StoreError
+from graft.errors import ConfigError, StoreError
 from graft.models.huggingface import HuggingFaceModel, load_model
 from graft.store.runs import Run, refuse_another, write_text
 from graft.store.shards import read_shard
@@ -30,8 +31,13 @@ from graft.toolformer.dataset import Merged
 from graft.toolformer.keep import KeepConfig
 from graft.toolformer.records import MERGED
 from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.loading import is_place
 from graft.toolformer.tools.tool import Tool
-from graft.toolformer.tools.toolbox import require_call_name, tools_by_name
+from graft.toolformer.tools.toolbox import (
+    require_call_name,
+    require_settings_of_tools,
+    tools_by_name,
+)
 from graft.toolformer.train import TrainConfig, read_card
 from graft.toolformer.writing import RunConfig
 
@@ -68,9 +74,13 @@ class TeachConfig:
         """Refuse what cannot be run, and settings of tools that do not exist."""
         if self.shard_texts < 1 or (self.limit is not None and self.limit < 1):
             raise ValueError("'shard_texts' and 'limit' begin at 1")
-        for section, tools in (("annotate", self.annotate.tools), ("keep", self.keep.tools)):
-            for name in tools:
-                require_call_name(name, f"{section}.tools.{name}")
+        for setting in self.settings_of_tools():
+            require_call_name(setting.rpartition(".")[2], setting, self.tools)
+
+    def settings_of_tools(self) -> list[str]:
+        """The settings that are of one tool: `annotate.tools.Calculator`, ..."""
+        sections = {"annotate": self.annotate.tools, "keep": self.keep.tools}
+        return [f"{name}.tools.{tool}" for name, tools in sections.items() for tool in tools]
 
 
 _FIXED = ("corpus", "limit", "shard_texts", "model", "tools", "search", "today", "annotate")
@@ -141,6 +151,7 @@ class Workshop:
                 index_folder=self.root / "index",
                 apart=self.config.search is None,
             )
+            require_settings_of_tools(self._tools, self.config.settings_of_tools())
         return self._tools
 
     def open(self, stage: str, settings: Mapping[str, object]) -> Run:
@@ -195,9 +206,21 @@ def run_config_of(model: Path, overrides: Sequence[str] = ()) -> RunConfig:
 def tools_of(
     folder: Path, names: Iterable[str] | None, search: Path | None, today: date | None
 ) -> dict[str, Tool]:
-    """The tools that a taught model's `graft.json` names, or those that `names` names."""
+    """The tools that a taught model's `graft.json` names, or those that `names` names.
+
+    Raises:
+        ConfigError: the card names a tool that stands in somebody's Python: a card is data and
+            runs nothing, so that has to be named by `names`.
+    """
     card = read_card(folder) or {"tools": []}
     written = cast("list[dict[str, str]]", card["tools"])
+    places = [tool.get("place", tool["name"]) for tool in written]
+    if names is None and (own := [place for place in places if is_place(place)]):
+        every = ",".join(places)
+        raise ConfigError(
+            f"{folder}: was taught '{own[0]}', which is not run unasked; name its tools: "
+            f"--tools {shlex.quote(every)}"
+        )
     chosen = names if names is not None else [tool["name"] for tool in written]
     looked = cast("str | None", card.get("search"))
     corpus = search or (None if looked is None else Path(looked))

@@ -60,6 +60,7 @@ class Tool:
         version: changes whenever the same argument may get another answer.
         timeout_seconds: a call that takes longer counts as having no answer.
         max_result_characters: a longer result is cut.
+        place: where it stands in Python, if it is none that graft brings.
     """
 
     name: str
@@ -72,3 +73,4 @@ class Tool:
     version: str = "1"
     timeout_seconds: float = 5.0
     max_result_characters: int = 300
+    place: str | None = None

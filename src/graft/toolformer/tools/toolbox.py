@@ -1,20 +1,23 @@
-"""The tools that graft brings, by their names."""
+"""Tools by their names: those that graft brings, and anybody's by where it stands in Python."""
 
 import datetime
 import difflib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from graft.errors import ConfigError
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.index import build_index
+from graft.toolformer.tools.loading import is_place, load_tool
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
 
 NAMES = ("calculator", "calendar", "search")
+_KNOWN = tuple(name.capitalize() for name in NAMES)
 
 
 def tools_by_name(
@@ -25,10 +28,10 @@ def tools_by_name(
     index_folder: Path | None = None,
     apart: bool = False,
 ) -> dict[str, Tool]:
-    """The tools called `names` in any case, keyed as they are written in calls.
+    """The tools called `names`, keyed as they are written in calls.
 
     Args:
-        names: of `NAMES`.
+        names: of `NAMES`, in any case, or places such as `units.py:convert`.
         corpus: the texts that search looks through: a folder, or one file.
         today: what the calendar answers where a text has no date.
         apart: whether search leaves out what overlaps with the text that asks; to be set
@@ -36,29 +39,56 @@ def tools_by_name(
         index_folder: where search keeps its index; else `default_index_folder()`.
 
     Raises:
-        ConfigError: a name is unknown, or search has nothing to look through.
+        ConfigError: a name is unknown, a place holds no tool, two tools are called the same in
+            a call, or search has nothing to look through.
         DataError: the corpus cannot be read.
     """
     tools: dict[str, Tool] = {}
-    for name in names:
-        match name.strip().lower():
+    for name in dict.fromkeys(name.strip() for name in names):
+        match name if is_place(name) else name.lower():
             case "calculator":
                 tool = calculator_tool()
             case "calendar":
                 tool = calendar_tool(today)
             case "search":
                 tool = _search_over(corpus, index_folder or default_index_folder(), apart=apart)
+            case place if is_place(place):
+                tool = replace(load_tool(place), place=place)
             case unknown:
                 raise ConfigError(_unknown(unknown))
+        if tool.name in tools:
+            raise ConfigError(f"two tools are called '{tool.name}' in a call; leave one out")
         tools[tool.name] = tool
     return tools
 
 
-def require_call_name(name: str, setting: str) -> None:
-    """Raise ValueError where a setting is of a tool that no call can name."""
-    known = [one.capitalize() for one in NAMES]
+def require_settings_of_tools(tools: Mapping[str, Tool], settings: Iterable[str]) -> None:
+    """Raise ConfigError where one of `settings`, such as `keep.tools.Search`, is of no tool.
+
+    Settings of the tools that graft brings may stand there whether they are used or not.
+    """
+    for setting in settings:
+        try:
+            _require(setting.rpartition(".")[2], setting, [*_KNOWN, *tools])
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def require_call_name(name: str, setting: str, tools: Iterable[str]) -> None:
+    """Raise ValueError where a setting is of a tool that no call can name.
+
+    What the tools that stand elsewhere (of `tools`) are called is known once they are loaded:
+    then `require_settings_of_tools` asks again.
+    """
+    if not any(is_place(one) for one in tools):
+        _require(name, setting, _KNOWN)
+
+
+def _require(name: str, setting: str, known: Sequence[str]) -> None:
     if name not in known:
-        close = difflib.get_close_matches(name.capitalize(), known, n=1)
+        close = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(
+            name.capitalize(), known, n=1
+        )
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         raise ValueError(f"unknown setting '{setting}'{hint}; there are {', '.join(known)}")
 
@@ -83,4 +113,7 @@ def _search_over(corpus: Path | None, index_folder: Path, *, apart: bool) -> Too
 def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, NAMES, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"unknown tool '{name}'{hint}; there are {', '.join(NAMES)}"
+    return (
+        f"unknown tool '{name}'{hint}; there are {', '.join(NAMES)}, and your own as "
+        "FILE.py:FUNCTION"
+    )

@@ -1,0 +1,155 @@
+"""A tool out of its description: a name, what it does, its arguments, and examples.
+
+From these the annotation prompt is written, in the shape of the tools that graft brings.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from graft.errors import ConfigError, ToolError
+from graft.toolformer.call import Call, Json, parse, parse_arguments, render, render_arguments
+from graft.toolformer.call import strip as without_calls
+from graft.toolformer.tools.tool import Context, Demonstration, Prompt
+
+MAX_POSITIONS = 20
+"""Places of one text in front of which a pattern proposes."""
+LONGEST_DESCRIPTION = 400
+"""Characters of a description that go into a prompt."""
+LONGEST_TEXT = 20_000
+"""A pattern is sought in so many characters of a text."""
+
+Values = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a tool takes: one text, or several values by their names.
+
+    Args:
+        names: in their order; the one name where `text` is true.
+        text: the argument is one text and is written in quotes.
+        checked: gives the values as the tool takes them; raises `ToolError` for others.
+    """
+
+    names: tuple[str, ...]
+    text: bool
+    checked: Callable[[Values], Mapping[str, object]]
+
+    def read(self, argument: str) -> Mapping[str, object]:
+        """The values that stand between a call's parentheses.
+
+        Raises:
+            ToolError: they cannot be read, or are not what the tool takes.
+        """
+        if self.text:
+            return self.checked({self.names[0]: argument})
+        try:
+            return self.checked(parse_arguments(argument, self.names))
+        except ValueError as error:
+            raise ToolError(str(error)) from None
+
+    def written(self, values: Values) -> str:
+        """The values as they stand between a call's parentheses."""
+        return str(values[self.names[0]]) if self.text else render_arguments(values)
+
+    def form(self, tool: str) -> str:
+        """How a call looks: `[Search("query")]`, `[convert(amount, unit)]`."""
+        inside = f'"{self.names[0]}"' if self.text else ", ".join(self.names)
+        return f"[{tool}({inside})]"
+
+
+def described_prompt(
+    tool: str, description: str, arguments: Arguments, examples: Sequence[str]
+) -> Prompt:
+    """The annotation prompt of a tool from texts that have calls of it written in.
+
+    Raises:
+        ConfigError: an example holds no call of this tool, or one that it cannot take; or no
+            call can be written with the tool's name.
+    """
+    if not re.fullmatch(r"[A-Za-z]\w*", tool):
+        raise ConfigError(
+            f"the tool's name {tool!r} cannot be written in a call; take letters, digits and _"
+        )
+    told = " ".join(description.split())[:LONGEST_DESCRIPTION]
+    if told and told[-1] not in ".!?":
+        told += "."
+    form = arguments.form(tool)
+    return Prompt(
+        f"Your task is to add calls of the tool {tool} to a text. {told} A call helps to write "
+        f'what follows. Write a call as "{form}".',
+        tuple(_demonstration(tool, one, arguments) for one in examples),
+    )
+
+
+def _demonstration(tool: str, example: str, arguments: Arguments) -> Demonstration:
+    form, rest, found = arguments.form(tool), example, 0
+    while (call := parse(rest)) is not None:
+        if call.tool != tool or call.quoted != arguments.text:
+            raise ConfigError(f"{tool}: in the example {example!r} write calls as {form}")
+        try:
+            arguments.read(call.argument)
+        except ToolError as error:
+            raise ConfigError(f"{tool}: in the example {example!r}: {error}") from error
+        found += 1
+        rest = rest.partition(render(call))[2]
+    if not found:
+        raise ConfigError(f"{tool}: the example {example!r} holds no call {form}")
+    return Demonstration(without_calls(example), example)
+
+
+def pattern_rules(
+    tool: str, pattern: str, arguments: Arguments
+) -> Callable[[str, Context], list[tuple[int, Call]]]:
+    """Proposals of a call behind each place where `pattern` is found in a text.
+
+    Its groups are named as the tool's arguments. A place whose values the tool cannot take is
+    passed over.
+
+    Raises:
+        ConfigError: the pattern cannot be read, or its groups are not arguments.
+    """
+    try:
+        sought = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{tool}: the pattern {pattern!r}: {error}") from error
+    if unknown := set(sought.groupindex) - set(arguments.names):
+        raise ConfigError(
+            f"{tool}: the pattern's group '{min(unknown)}' is no argument; there are: "
+            f"{', '.join(arguments.names)}"
+        )
+
+    def rules(text: str, _context: Context) -> list[tuple[int, Call]]:
+        found = list[tuple[int, Call]]()
+        for place in sought.finditer(text[:LONGEST_TEXT]):
+            call = _call(place.groupdict())
+            at = place.end()
+            if call is not None and text[at : at + 1] == " ":
+                found.append((at, call))
+        return found[:MAX_POSITIONS]
+
+    def _call(groups: Mapping[str, str | None]) -> Call | None:
+        values = {
+            name: groups[name] for name in arguments.names if groups.get(name) is not None
+        }
+        try:
+            taken = arguments.checked(values)
+            call = Call(tool, arguments.written(_plain(values, taken)), quoted=arguments.text)
+        except (ToolError, ValueError):
+            return None
+        return call
+
+    return rules
+
+
+def _plain(values: Mapping[str, str | None], taken: Mapping[str, object]) -> dict[str, Json]:
+    """The values as they stand in the text, numbers as numbers: 12, and not "12" or 12.0."""
+    plain = dict[str, Json]()
+    for name, found in values.items():
+        value = taken.get(name)
+        if isinstance(value, bool | int | float):
+            [plain[name]] = parse_arguments(str(found), [name]).values()
+        else:
+            plain[name] = found
+    return plain

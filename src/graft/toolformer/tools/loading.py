@@ -1,0 +1,71 @@
+"""Tools by where they stand in Python: `units.py:convert` or `package.module:convert`.
+
+The file is run, as an import runs it: only what the user names is loaded, never what a model's
+card names.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from graft.errors import ConfigError
+from graft.toolformer.tools.function import function_tool
+from graft.toolformer.tools.tool import Tool
+
+_SUFFIX = ".py"
+
+
+def is_place(name: str) -> bool:
+    """Whether a tool's name says where it stands in Python."""
+    return ":" in name
+
+
+def load_tool(place: str) -> Tool:
+    """The tool, or the function as a tool, at `FILE.py:NAME` or `MODULE:NAME`.
+
+    Raises:
+        ConfigError: there is no such file, module or name, it cannot be run, or it is no tool.
+    """
+    where, _, name = place.rpartition(":")
+    found = getattr(_module(where, place), name, None)
+    if isinstance(found, Tool):
+        return found
+    if callable(found):
+        return function_tool(found)
+    what = "nothing of that name" if found is None else f"a {type(found).__name__}, no tool"
+    raise ConfigError(
+        f"the tool '{place}': {where} has {what}; name a function or a tool in it"
+    )
+
+
+def _module(where: str, place: str) -> ModuleType:
+    try:
+        if not where.endswith(_SUFFIX):
+            return importlib.import_module(where)
+        return _run_file(Path(where))
+    except FileNotFoundError as error:
+        raise ConfigError(f"the tool '{place}': no such file: {where}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"the tool '{place}': {where} cannot be run: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _run_file(path: Path) -> ModuleType:
+    """The file as a module, once in a program's life."""
+    name = f"graft_tools_of_{path.resolve()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve(strict=True))
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
