@@ -85,11 +85,12 @@ def annotate(
     for tool in tools.values():
         seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
         propose = _propose_by_model if settings.proposer == "model" else _propose_by_rules
-        for k, proposed in propose(
-            [(k, batch[k]) for k in seen], model, tool, settings, counts
-        ):
+        proposed = list[tuple[int, Proposed]]()
+        for k, of_text in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
             counts[k][f"{tool.name}.seen"] += 1
-            found[k] += _execute(proposed, batch[k], tool, executor, counts[k])
+            proposed += [(k, one) for one in of_text]
+        for k, candidate in _answered(proposed, batch, tool, executor, counts):
+            found[k].append(candidate)
     for text, candidates, count in zip(batch, found, counts, strict=True):
         yield Annotated(text, tuple(candidates), count)
 
@@ -226,22 +227,22 @@ def _distinct(
     return list(calls)
 
 
-def _execute(
-    proposed: Iterable[Proposed],
-    text: Text,
+def _answered(
+    proposed: Sequence[tuple[int, Proposed]],
+    texts: Sequence[Text],
     tool: Tool,
     executor: Executor,
-    count: Counter[str],
-) -> Iterator[Candidate]:
-    """The proposals that the tool can answer."""
-    for position, call, likelihood in proposed:
-        try:
-            result = executor.answer(tool, call.argument, text.context)
-        except ToolError:
-            count[f"{tool.name}.unanswered"] += 1
-            continue
-        except Exception as bug:
-            bug.add_note(f"in text {text.id}")
-            raise
-        count[f"{tool.name}.candidates"] += 1
-        yield Candidate(position, call.answered(result), likelihood)
+    counts: Sequence[Counter[str]],
+) -> Iterator[tuple[int, Candidate]]:
+    """The proposals that the tool can answer, with the number of their text."""
+    answers = executor.answer_all(
+        tool,
+        [(call.argument, texts[k].context) for k, (_, call, _) in proposed],
+        [f"in text {texts[k].id}" for k, _ in proposed],
+    )
+    for (k, (position, call, likelihood)), result in zip(proposed, answers, strict=True):
+        if isinstance(result, ToolError):
+            counts[k][f"{tool.name}.unanswered"] += 1
+        else:
+            counts[k][f"{tool.name}.candidates"] += 1
+            yield k, Candidate(position, call.answered(result), likelihood)

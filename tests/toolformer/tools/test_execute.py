@@ -5,14 +5,17 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graft.errors import ToolError
+from graft.toolformer.tools import asking
 from graft.toolformer.tools import execute as execute_module
-from graft.toolformer.tools.execute import Executor, LateError, execute
-from graft.toolformer.tools.tool import Context, Tool
+from graft.toolformer.tools.asking import execute
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context, LateError, Tool
 
 ANYTIME = Context()
 
@@ -106,7 +109,7 @@ def test_a_time_out_inside_the_tool_is_no_answer_either() -> None:
 def test_a_tool_that_always_hangs_does_not_fill_the_machine_with_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execute_module, "_places", threading.BoundedSemaphore(3))
+    monkeypatch.setattr(asking, "_places", asking.Gate(3))
     before = threading.active_count()
     for _ in range(10):
         with pytest.raises(LateError):
@@ -222,3 +225,103 @@ def test_many_threads_may_ask_at_once() -> None:
     futures = [executor.submit(tool, str(number % 7), ANYTIME) for number in range(200)]
     assert [future.result(60) for future in futures] == [str(n % 7) for n in range(200)]
     assert executor.usage["Echo"].calls == 200
+
+
+def many_asked(tool: Tool, arguments: list[str], notes: list[str] | None = None) -> list[str]:
+    found = Executor().answer_all(tool, [(one, ANYTIME) for one in arguments], notes or [])
+    return [str(one) if isinstance(one, str) else f"! {one}" for one in found]
+
+
+def upper_or_not(argument: str, _context: Context) -> str:
+    if argument == "no":
+        raise ToolError("not that")
+    if argument == "bug":
+        raise KeyError(argument)
+    return argument.upper()
+
+
+def test_many_questions_are_answered_in_their_order_and_equal_ones_asked_once() -> None:
+    batches = list[list[str]]()
+
+    def answer_many(questions) -> list[str | ToolError]:
+        batches.append([argument for argument, _ in questions])
+        return [ToolError("not that") if one == "no" else one.upper() for one, _ in questions]
+
+    one_by_one = Tool(name="Upper", answer=upper_or_not)
+    batched = replace(one_by_one, answer_many=answer_many, most_at_once=3)
+    arguments = ["a", "b", "a", "no", "c", "no", "d"]
+    expected = ["A", "B", "A", "! not that", "C", "! not that", "D"]
+    assert many_asked(one_by_one, arguments) == many_asked(batched, arguments) == expected
+    assert batches == [["a", "b", "no"], ["c", "d"]]
+    assert many_asked(batched, []) == []
+
+
+def test_a_bug_among_many_is_told_with_its_note() -> None:
+    tool = Tool(name="Upper", answer=upper_or_not)
+    with pytest.raises(KeyError) as bug:
+        many_asked(tool, ["a", "bug", "b"], ["in text 1", "in text 2", "in text 3"])
+    assert bug.value.__notes__ == ["while Upper was asked 'bug'", "in text 2"]
+
+    def answer_many(questions) -> list[str]:
+        return [upper_or_not(*one) for one in questions]
+
+    batched = replace(tool, answer_many=answer_many, most_at_once=2)
+    with pytest.raises(KeyError) as bug:
+        many_asked(batched, ["a", "b", "c", "bug"], ["1", "2", "3", "4"])
+    assert bug.value.__notes__ == ["while Upper was asked 2 at once", "3, the first of them"]
+    few = replace(tool, answer_many=lambda _: ["A"])
+    with pytest.raises(TypeError, match="1 answers to 2 questions"):
+        many_asked(few, ["a", "b"])
+
+
+def test_no_more_calls_run_at_once_than_the_tool_allows() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+
+    def answer(argument: str, _context: Context) -> str:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return argument
+
+    tool = Tool(name="Busy", answer=answer, most_calls=3, timeout_seconds=0.5)
+    arguments = [str(number) for number in range(60)]
+    assert many_asked(tool, arguments) == arguments
+    assert most == 3
+    executor = Executor()
+    futures = [executor.submit(tool, one, ANYTIME) for one in arguments]
+    assert [future.result(60) for future in futures] == arguments  # who waits is not late
+    assert most == 3
+
+
+def test_what_came_too_late_is_asked_again_as_often_as_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = list[float]()
+    monkeypatch.setattr(asking.time, "sleep", waits.append)
+    asked = 0
+
+    def answer(argument: str, _context: Context) -> str:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise LateError("the service is away")
+        return argument
+
+    tool = Tool(name="Away", answer=answer, retries=2)
+    with pytest.raises(LateError, match="away"):
+        execute(tool, "x", ANYTIME)
+    assert (asked, waits) == (3, [0.2, 0.4])
+    assert execute(tool, "x", ANYTIME) == "x"
+
+
+def test_when_many_do_not_come_back_in_time_each_is_late() -> None:
+    def answer_many(questions) -> list[str]:
+        time.sleep(5)
+        return ["late" for _ in questions]
+
+    tool = Tool(name="Slow", answer=echo, answer_many=answer_many, timeout_seconds=0.02)
+    assert many_asked(tool, ["a", "b"]) == ["! no answer within 0.04 s"] * 2

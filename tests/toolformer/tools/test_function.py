@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, parse, render_arguments
-from graft.toolformer.tools.execute import execute
+from graft.toolformer.tools.asking import execute
 from graft.toolformer.tools.function import function_tool, tool
 from graft.toolformer.tools.prompt import render_prompt
 from graft.toolformer.tools.tool import Context, Tool

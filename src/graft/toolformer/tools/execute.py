@@ -1,59 +1,37 @@
-"""Ask a tool and come back: in time, with a string, and without its threads on one's hands.
-
-Each call runs on a daemon thread of its own, so a tool that hangs delays nobody but its own
-answer, and never the end of the program.
-"""
+"""Tools with a memory, and a count of what was asked of them."""
 
 import datetime
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from graft.errors import ToolError
-from graft.toolformer.tools.tool import Context, Tool
+from graft.toolformer.tools.answers import Answers, Entry, Outcome, key_of, outcome_of
+from graft.toolformer.tools.asking import (
+    Gate,
+    execute,
+    in_background,
+    in_batches,
+    side_by_side,
+)
+from graft.toolformer.tools.tool import Context, LateError, Question, Tool
 
-MAX_AT_ONCE = 64
-"""Calls of one program that may run at once, those that hang included; others wait."""
 MAX_REMEMBERED = 100_000
 
 _Asked = tuple[str, str, str, datetime.date | None, str]
 
-_places = threading.BoundedSemaphore(MAX_AT_ONCE)
-
-
-class LateError(ToolError):
-    """The tool did not answer in time; another time it may."""
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How a tool was used: calls asked, answered from memory, without answer, seconds run."""
+    """How a tool was used: calls asked, answered from memory, without answer, seconds, cost."""
 
     calls: int = 0
     memo_hits: int = 0
     errors: int = 0
     seconds: float = 0.0
-
-
-def execute(tool: Tool, argument: str, context: Context) -> str:
-    """The tool's answer, cut at its longest.
-
-    Raises:
-        ToolError: the tool has no answer, or took longer than `tool.timeout_seconds`.
-        Exception: whatever else the tool raised, with a note that names the call.
-    """
-    try:
-        result = _on_a_thread(tool, argument, context).result(tool.timeout_seconds)
-    except ToolError:
-        raise
-    except TimeoutError:
-        raise LateError(f"no answer within {tool.timeout_seconds:g} s") from None
-    except Exception as bug:
-        bug.add_note(f"while {tool.name} was asked {argument[:200]!r}")
-        raise
-    return result[: tool.max_result_characters]
+    cost: float = 0.0
 
 
 class Executor:
@@ -61,12 +39,17 @@ class Executor:
 
     Answers and refusals are remembered by tool, version, argument and date; what came too
     late, or raised a bug, is asked again. May be used by several threads.
+
+    Args:
+        answers: a file of answers and its ledger; else memory alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Answers | None = None) -> None:
+        self.answers = answers
         self._lock = threading.Lock()
         self._memory: dict[_Asked, str | ToolError] = {}
         self._usage: dict[str, Usage] = {}
+        self._gates: dict[tuple[str, int], Gate] = {}
 
     @property
     def usage(self) -> dict[str, Usage]:
@@ -76,85 +59,141 @@ class Executor:
 
     def answer(self, tool: Tool, argument: str, context: Context) -> str:
         """As `execute`, from memory where possible."""
-        key = (tool.name, tool.version, argument, context.date, context.text * tool.by_text)
-        with self._lock:
-            known = self._memory.get(key)
-        if known is not None:
-            self._count(tool, known, memo_hits=1)
-        else:
+        known = self._known(tool, argument, context)
+        if known is None:
             known = self._ask(tool, argument, context)
-            if not isinstance(known, LateError):
-                self._remember(key, known)
-        if isinstance(known, ToolError):
-            raise type(known)(*known.args)
-        return known
+        return _given(known)
+
+    def answer_all(
+        self, tool: Tool, questions: Sequence[Question], notes: Sequence[str] = ()
+    ) -> list[str | ToolError]:
+        """As `answer`, for many at once: an answer or a refusal for each.
+
+        Questions that are equal are asked once; the others by `tool.answer_many`, or side by
+        side. `notes` are of the questions: a bug is given that of the one it came with.
+        """
+        found, places = dict[int, str | ToolError](), dict[_Asked, list[int]]()
+        for place, question in enumerate(questions):
+            key = _key(tool, *question)
+            if key not in places and (known := self._known(tool, *question)) is not None:
+                found[place] = known
+            else:
+                places.setdefault(key, []).append(place)
+        firsts = [own[0] for own in places.values()]
+        started = time.perf_counter()
+        asked = self._ask_many(tool, firsts, questions, notes)
+        seconds = (time.perf_counter() - started) / max(1, len(firsts))
+        for own, known in zip(places.values(), asked, strict=True):
+            self._remember(tool, *questions[own[0]], known)
+            for place in own:
+                again = place != own[0]
+                self._note(
+                    tool,
+                    questions[place][0],
+                    outcome_of(known),
+                    remembered=again,
+                    seconds=0.0 if again else seconds,
+                )
+            found |= dict.fromkeys(own, known)
+        return [found[place] for place in range(len(questions))]
 
     def submit(self, tool: Tool, argument: str, context: Context) -> Future[str]:
         """As `answer`, without waiting: for a decoder whose other rows go on meanwhile."""
-        return _in_background(
+        return in_background(
             lambda: self.answer(tool, argument, context), f"asking {tool.name}"
         )
 
-    def _ask(self, tool: Tool, argument: str, context: Context) -> str | ToolError:
-        started = time.perf_counter()
-        try:
-            known: str | ToolError = execute(tool, argument, context)
-        except ToolError as refusal:
-            known = refusal
-        self._count(tool, known, seconds=time.perf_counter() - started)
+    def _known(self, tool: Tool, argument: str, context: Context) -> str | ToolError | None:
+        """What is remembered, which then counts as a call."""
+        with self._lock:
+            known = self._memory.get(_key(tool, argument, context))
+        if known is None and self.answers is not None:
+            known = self.answers.find(key_of(tool, argument, context))
+        if known is not None:
+            self._note(tool, argument, outcome_of(known), remembered=True)
         return known
 
-    def _remember(self, key: _Asked, known: str | ToolError) -> None:
+    def _ask(self, tool: Tool, argument: str, context: Context) -> str | ToolError:
+        if self.answers is not None:
+            self.answers.require(tool, argument)
+        started, ended = time.perf_counter(), "bug"
+        try:
+            known: str | ToolError = execute(tool, argument, context, self._gate_of(tool))
+            ended = outcome_of(known)
+        except ToolError as refusal:
+            known, ended = refusal, outcome_of(refusal)
+        finally:
+            self._note(tool, argument, ended, seconds=time.perf_counter() - started)
+        self._remember(tool, argument, context, known)
+        return known
+
+    def _ask_many(
+        self,
+        tool: Tool,
+        places: Sequence[int],
+        questions: Sequence[Question],
+        notes: Sequence[str],
+    ) -> list[str | ToolError]:
+        if not places:
+            return []
+        chosen = [questions[place] for place in places]
+        if self.answers is not None:
+            self.answers.require(tool, chosen[0][0])
+        ask = side_by_side if tool.answer_many is None else in_batches
+        try:
+            own_notes = [notes[place] for place in places] if notes else ()
+            return ask(tool, chosen, own_notes, self._gate_of(tool))
+        except Exception:
+            self._note(tool, chosen[0][0], "bug")
+            raise
+
+    def _gate_of(self, tool: Tool) -> Gate:
+        with self._lock:
+            return self._gates.setdefault((tool.name, tool.most_calls), Gate(tool.most_calls))
+
+    def _remember(
+        self, tool: Tool, argument: str, context: Context, known: str | ToolError
+    ) -> None:
+        if self.answers is not None:
+            self.answers.remember(key_of(tool, argument, context), tool, argument, known)
+        if isinstance(known, LateError):
+            return
         with self._lock:
             if len(self._memory) >= MAX_REMEMBERED:
                 del self._memory[next(iter(self._memory))]
-            self._memory[key] = known
+            self._memory[_key(tool, argument, context)] = known
 
-    def _count(
-        self, tool: Tool, known: str | ToolError, memo_hits: int = 0, seconds: float = 0.0
+    def _note(
+        self,
+        tool: Tool,
+        argument: str,
+        outcome: Outcome,
+        *,
+        remembered: bool = False,
+        seconds: float = 0.0,
     ) -> None:
+        cost = 0.0 if remembered else tool.cost
         with self._lock:
             before = self._usage.get(tool.name, Usage())
             self._usage[tool.name] = replace(
                 before,
                 calls=before.calls + 1,
-                memo_hits=before.memo_hits + memo_hits,
-                errors=before.errors + isinstance(known, ToolError),
+                memo_hits=before.memo_hits + remembered,
+                errors=before.errors + (outcome in ("refusal", "late")),
                 seconds=before.seconds + seconds,
+                cost=before.cost + cost,
+            )
+        if self.answers is not None:
+            self.answers.note(
+                Entry(tool.name, tool.version, argument, outcome, remembered, seconds, cost)
             )
 
 
-def _on_a_thread(tool: Tool, argument: str, context: Context) -> Future[str]:
-    places = _places
-    if not places.acquire(timeout=tool.timeout_seconds):
-        raise LateError(f"{MAX_AT_ONCE} calls have not come back")
-
-    def asked() -> str:
-        try:
-            return _checked(tool.answer(argument, context))
-        except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word
-            raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
-        finally:
-            places.release()
-
-    return _in_background(asked, f"tool {tool.name}")
+def _key(tool: Tool, argument: str, context: Context) -> _Asked:
+    return (tool.name, tool.version, argument, context.date, context.text * tool.by_text)
 
 
-def _checked(result: object) -> str:
-    if not isinstance(result, str):
-        raise TypeError(f"a tool answers with a string, not {type(result).__name__}")
-    return result
-
-
-def _in_background(work: Callable[[], str], name: str) -> Future[str]:
-    """Run `work` on a daemon thread; a thread pool's own would hold up the program's end."""
-    outcome: Future[str] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - not swallowed: carried to who waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return outcome
+def _given(known: str | ToolError) -> str:
+    if isinstance(known, ToolError):
+        raise type(known)(*known.args)
+    return known

@@ -1,10 +1,15 @@
 """The tool contract: what every tool is, and nothing about any of them."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from graft.errors import ToolError
 from graft.toolformer.call import Call
+
+
+class LateError(ToolError):
+    """The tool did not answer in time, or what it needs is away; another time it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Prompt:
     demonstrations: tuple[Demonstration, ...] = ()
 
 
+Question = tuple[str, Context]
+"""An argument, and from where it is asked."""
+
+
 def anywhere(_text: str, _context: Context) -> bool:
     """The prefilter of a tool that may help any text."""
     return True
@@ -50,7 +59,10 @@ class Tool:
 
     Args:
         name: as it is written in a call, e.g. `Calculator`.
-        answer: the function; raises `ToolError` when it has no answer.
+        answer: the function; raises `ToolError` when it has no answer, `LateError` when
+            another time it may have one.
+        answer_many: the same for many arguments at once, where that is cheaper: an answer or an
+            error for each, in their order.
         prompt: for proposals by the model.
         sees: the document prefilter (Appendix A): may this text profit from the tool?
         rules: proposals found in the text itself, as (character position, unanswered call);
@@ -58,13 +70,19 @@ class Tool:
         quoted: whether its argument is written in quotes.
         by_text: whether its answer hangs on the text that it is asked from.
         version: changes whenever the same argument may get another answer.
-        timeout_seconds: a call that takes longer counts as having no answer.
+        timeout_seconds: a call that takes longer counts as having no answer; many at once may
+            take as many times as long.
         max_result_characters: a longer result is cut.
+        most_at_once: questions that are put to `answer_many` together.
+        most_calls: calls that may run at the same time; others wait.
+        retries: how often what came too late is asked again, after a wait that doubles.
+        cost: of one call that is asked and not remembered, in a unit of yours.
         place: where it stands in Python, if it is none that graft brings.
     """
 
     name: str
     answer: Callable[[str, Context], str]
+    answer_many: Callable[[Sequence[Question]], Sequence[str | ToolError]] | None = None
     prompt: Prompt = field(default_factory=lambda: Prompt(""))
     sees: Callable[[str, Context], bool] = anywhere
     rules: Callable[[str, Context], list[tuple[int, Call]]] = no_calls
@@ -73,4 +91,8 @@ class Tool:
     version: str = "1"
     timeout_seconds: float = 5.0
     max_result_characters: int = 300
+    most_at_once: int = 64
+    most_calls: int = 16
+    retries: int = 0
+    cost: float = 0.0
     place: str | None = None

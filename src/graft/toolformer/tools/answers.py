@@ -1,0 +1,245 @@
+"""What tools answered, and a ledger of every call, in one SQLite file.
+
+Several processes may use a file at once. With `record` every question is asked anew and its
+answer kept; with `replay` nothing is asked, so that a run can be repeated when a service is
+gone.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import sqlite3
+import threading
+import weakref
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from graft.errors import StoreError, ToolError
+from graft.store.whole import writing
+from graft.toolformer.tools.tool import Context, LateError, Tool
+
+Mode = Literal["remember", "record", "replay"]
+Outcome = Literal["answer", "refusal", "late", "bug"]
+
+VERSION = 1
+LONGEST_IN_LEDGER = 500
+"""Characters of an argument that the ledger shows."""
+ROWS_AT_ONCE = 200
+"""The ledger is written in so many rows at once; who is killed loses the last of them."""
+WAIT_SECONDS = 60.0
+"""For another process that writes."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answer (
+    key BLOB PRIMARY KEY, tool TEXT NOT NULL, argument TEXT NOT NULL, outcome TEXT NOT NULL,
+    text BLOB NOT NULL, at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS call (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, tool TEXT NOT NULL, version TEXT NOT NULL,
+    argument TEXT NOT NULL, outcome TEXT NOT NULL, remembered INTEGER NOT NULL,
+    seconds REAL NOT NULL, cost REAL NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A call as the ledger has it; `cost` is in the tool's own unit, 0 where remembered."""
+
+    tool: str
+    version: str
+    argument: str
+    outcome: Outcome
+    remembered: bool
+    seconds: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the calls of one tool came to."""
+
+    tool: str
+    calls: int
+    remembered: int
+    refusals: int
+    late: int
+    bugs: int
+    seconds: float
+    cost: float
+    slowest: float
+
+
+class Answers:
+    """Remembered answers and the ledger, for several threads and processes.
+
+    Args:
+        path: the file; it is made where it is missing.
+        mode: `remember` asks what is not known yet, but does not remember what came too late;
+            `record` asks everything and remembers even that; `replay` asks nothing.
+
+    Raises:
+        StoreError: the file cannot be opened, is damaged, or is something else; `replay` of a
+            file that is not there.
+    """
+
+    def __init__(self, path: Path, mode: Mode = "remember") -> None:
+        if mode == "replay" and not path.is_file():
+            raise StoreError(f"{path}: not there, so nothing can be replayed from it")
+        self.path, self.mode = path, mode
+        self._lock = threading.RLock()
+        self._unwritten: list[tuple[object, ...]] = []
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._told():
+            self._connection = sqlite3.connect(
+                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        weakref.finalize(self, self._connection.close)
+
+    def find(self, key: bytes) -> str | ToolError | None:
+        """What is remembered of a question; None where it is to be asked.
+
+        Raises:
+            StoreError: with `replay`, nothing is known.
+        """
+        if self.mode == "record":
+            return None
+        with self._lock, self._told():
+            row = self._connection.execute(
+                "SELECT outcome, text FROM answer WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        outcome, text = str(row[0]), bytes(row[1]).decode(errors=_AS_IT_IS)
+        if outcome == "answer":
+            return text
+        return LateError(text) if outcome == "late" else ToolError(text)
+
+    def require(self, tool: Tool, argument: str) -> None:
+        """Raise StoreError where nothing may be asked."""
+        if self.mode == "replay":
+            raise StoreError(
+                f"{self.path}: has no answer of {tool.name} to {argument[:80]!r} in this"
+                " version with these settings; nothing is asked in a replay: record it again"
+            )
+
+    def remember(self, key: bytes, tool: Tool, argument: str, known: str | ToolError) -> None:
+        """Keep an answer or a refusal; what came too late only with `record`."""
+        if self.mode == "replay" or (self.mode == "remember" and isinstance(known, LateError)):
+            return
+        text = str(known).encode(errors=_AS_IT_IS)
+        row = (key, tool.name, _legible(argument), outcome_of(known), text, _now())
+        with self._lock, self._told():
+            self._connection.execute("INSERT OR REPLACE INTO answer VALUES (?,?,?,?,?,?)", row)
+
+    def note(self, entry: Entry) -> None:
+        """Write a call into the ledger."""
+        row = (
+            *(_now(), entry.tool, entry.version, _legible(entry.argument)),
+            *(entry.outcome, int(entry.remembered), entry.seconds, entry.cost),
+        )
+        with self._lock:
+            self._unwritten.append(row)
+            if len(self._unwritten) >= ROWS_AT_ONCE:
+                self.flush()
+
+    def flush(self) -> None:
+        """Force the ledger to disk."""
+        with self._lock, self._told():
+            rows, self._unwritten = self._unwritten, []
+            if not rows:
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(
+                "INSERT INTO call (at, tool, version, argument, outcome, remembered, seconds,"
+                " cost) VALUES (?,?,?,?,?,?,?,?)",
+                rows,
+            )
+            self._connection.execute("COMMIT")
+
+    def spent(self) -> list[Spent]:
+        """What each tool's calls came to so far, in all processes."""
+        self.flush()
+        with self._lock, self._told():
+            rows = self._connection.execute(
+                "SELECT tool, count(*), sum(remembered), sum(outcome = 'refusal'),"
+                " sum(outcome = 'late'), sum(outcome = 'bug'), sum(seconds), sum(cost),"
+                " max(seconds) FROM call GROUP BY tool ORDER BY tool"
+            ).fetchall()
+        return [Spent(*row) for row in rows]
+
+    def entries(self) -> Iterator[Entry]:
+        """The ledger's calls in their order."""
+        self.flush()
+        with self._lock, self._told():
+            rows = self._connection.execute(
+                "SELECT tool, version, argument, outcome, remembered, seconds, cost FROM call"
+                " ORDER BY number"
+            ).fetchall()
+        for tool, version, argument, outcome, remembered, seconds, cost in rows:
+            yield Entry(tool, version, argument, outcome, bool(remembered), seconds, cost)
+
+    def close(self) -> None:
+        """Write what is left of the ledger, and let the file go."""
+        self.flush()
+        with self._lock:
+            self._connection.close()
+
+    def _prepare(self) -> None:
+        [[version]] = self._connection.execute("PRAGMA user_version").fetchall()
+        if version not in (0, VERSION):
+            raise StoreError(f"{self.path}: of another version of graft; take another file")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if version == 0:
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextlib.contextmanager
+    def _told(self) -> Generator[None]:
+        """Turns what the database cannot do into a `StoreError` with the remedy."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # a full disk, no permission, a lock
+            raise StoreError(
+                f"{self.path}: cannot be used: {error}; free the disk or let other processes"
+                " end, and run the same command again"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{self.path}: is damaged or no file of answers ({error}); move it away, and"
+                " what it knew is asked again"
+            ) from error
+
+
+def key_of(tool: Tool, argument: str, context: Context) -> bytes:
+    """By what an answer is known: tool, version, settings, argument, date and text."""
+    asked = (
+        *(tool.name, tool.version, tool.max_result_characters, argument),
+        *(str(context.date), context.text if tool.by_text else ""),
+    )
+    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).digest()
+
+
+def outcome_of(known: str | ToolError) -> Outcome:
+    """How a call ended."""
+    if isinstance(known, str):
+        return "answer"
+    return "late" if isinstance(known, LateError) else "refusal"
+
+
+_AS_IT_IS = "surrogatepass"
+"""Halves of characters, which no text should hold, come back as they were."""
+
+
+def _legible(argument: str) -> str:
+    return argument[:LONGEST_IN_LEDGER].encode(errors="replace").decode()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

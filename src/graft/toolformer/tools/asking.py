@@ -1,0 +1,206 @@
+"""Ask a tool and come back: in time, with a string, and without its threads on one's hands.
+
+Each call runs on a daemon thread of its own, so a tool that hangs delays nobody but its own
+answer, and never the end of the program.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from graft.errors import ToolError
+from graft.toolformer.tools.tool import Context, LateError, Question, Tool
+
+MAX_AT_ONCE = 64
+"""Calls of one program that may run at once, those that hang included; others wait."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 5.0
+"""Before what came too late is asked again."""
+
+_T = TypeVar("_T")
+
+
+class Gate:
+    """Lets so many through at once; who waits gives up when nobody comes back any more."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self._free, self._back = most, most, 0
+        self._changed = threading.Condition()
+
+    def enter(self, seconds: float) -> None:
+        """Take a place.
+
+        Raises:
+            LateError: for so many seconds no place was left and nobody came back.
+        """
+        with self._changed:
+            while not self._free:
+                back = self._back
+                if not self._changed.wait_for(lambda: self._back != back, seconds):  # noqa: B023
+                    raise LateError(f"{self.most} calls have not come back")
+            self._free -= 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._changed:
+            self._free += 1
+            self._back += 1
+            self._changed.notify_all()
+
+
+_places = Gate(MAX_AT_ONCE)
+
+
+def execute(tool: Tool, argument: str, context: Context, gate: Gate | None = None) -> str:
+    """The tool's answer, cut at its longest; what came too late is asked again, if it may be.
+
+    Raises:
+        ToolError: the tool has no answer, or took longer than `tool.timeout_seconds`.
+        Exception: whatever else the tool raised, with a note that names the call.
+    """
+
+    def asked() -> str:
+        return _checked(tool.answer(argument, context))
+
+    def once() -> str:
+        return _on_a_thread(tool, asked, tool.timeout_seconds, gate)
+
+    try:
+        result = _patiently(tool, once)
+    except ToolError:
+        raise
+    except Exception as bug:
+        bug.add_note(f"while {tool.name} was asked {argument[:200]!r}")
+        raise
+    return result[: tool.max_result_characters]
+
+
+def side_by_side(
+    tool: Tool, questions: Sequence[Question], notes: Sequence[str], gate: Gate
+) -> list[str | ToolError]:
+    """An answer or a refusal for each question, as many at once as the tool allows."""
+    found = dict[int, str | ToolError]()
+    places, bugs = iter(range(len(questions))), dict[int, Exception]()
+
+    def work() -> None:
+        while not bugs and (place := next(places, None)) is not None:
+            try:
+                found[place] = execute(tool, *questions[place], gate)
+            except ToolError as refusal:
+                found[place] = refusal
+            except Exception as bug:  # noqa: BLE001 - raised again by who waits
+                bugs[place] = bug
+
+    workers = min(tool.most_calls, len(questions))
+    for worker in [in_background(work, f"asking {tool.name}") for _ in range(workers)]:
+        worker.result()
+    if bugs:
+        place = min(bugs)
+        if notes:
+            bugs[place].add_note(notes[place])
+        raise bugs[place]
+    return [found[place] for place in range(len(questions))]
+
+
+def in_batches(
+    tool: Tool, questions: Sequence[Question], notes: Sequence[str], gate: Gate
+) -> list[str | ToolError]:
+    """An answer or a refusal for each question, asked many at once."""
+    found = list[str | ToolError]()
+    for start in range(0, len(questions), tool.most_at_once):
+        batch = questions[start : start + tool.most_at_once]
+        try:
+            found += _batch_answered(tool, batch, gate)
+        except Exception as bug:
+            bug.add_note(f"while {tool.name} was asked {len(batch)} at once")
+            if notes:
+                bug.add_note(f"{notes[start]}, the first of them")
+            raise
+    return found
+
+
+def _batch_answered(tool: Tool, batch: Sequence[Question], gate: Gate) -> list[str | ToolError]:
+    many, longest = tool.answer_many, tool.max_result_characters
+    assert many is not None
+
+    def asked() -> list[str | ToolError]:
+        answers = [
+            one if isinstance(one, ToolError) else _checked(one)[:longest]
+            for one in many(batch)
+        ]
+        if len(answers) != len(batch):
+            raise TypeError(f"{len(answers)} answers to {len(batch)} questions")
+        return answers
+
+    def once() -> list[str | ToolError]:
+        return _on_a_thread(tool, asked, tool.timeout_seconds * len(batch), gate)
+
+    try:
+        return _patiently(tool, once)
+    except ToolError as refusal:
+        return [type(refusal)(*refusal.args) for _ in batch]
+
+
+def _patiently(tool: Tool, once: Callable[[], _T]) -> _T:
+    """What `once` gives, asked again as often as the tool may be."""
+    wait = FIRST_WAIT_SECONDS
+    for _ in range(tool.retries):
+        try:
+            return once()
+        except LateError:
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+    return once()
+
+
+def _on_a_thread(tool: Tool, work: Callable[[], _T], seconds: float, gate: Gate | None) -> _T:
+    """What `work` gives within so many seconds, once there is a place for it.
+
+    Raises:
+        LateError: it took longer; the thread goes on, and its places are its own till then.
+    """
+    gates = [_places] if gate is None else [gate, _places]
+    entered = list[Gate]()
+    try:
+        for one in gates:
+            one.enter(seconds)
+            entered.append(one)
+    except LateError:
+        for one in entered:
+            one.leave()
+        raise
+
+    def asked() -> _T:
+        try:
+            return work()
+        except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word
+            raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
+        finally:
+            for one in gates:
+                one.leave()
+
+    try:
+        return in_background(asked, f"tool {tool.name}").result(seconds)
+    except TimeoutError:
+        raise LateError(f"no answer within {seconds:g} s") from None
+
+
+def _checked(result: object) -> str:
+    if not isinstance(result, str):
+        raise TypeError(f"a tool answers with a string, not {type(result).__name__}")
+    return result
+
+
+def in_background(work: Callable[[], _T], name: str) -> Future[_T]:
+    """Run `work` on a daemon thread; a thread pool's own would hold up the program's end."""
+    outcome: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - not swallowed: carried to who waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return outcome

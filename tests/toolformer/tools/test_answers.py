@@ -1,0 +1,213 @@
+"""Answers that outlive a program, and the ledger of what they cost."""
+
+import datetime
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graft.errors import StoreError, ToolError
+from graft.toolformer.tools import answers as answers_module
+from graft.toolformer.tools.answers import Answers, key_of
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context, LateError, Tool
+
+ANYTIME = Context()
+SOURCES = Path(answers_module.__file__).parents[3]
+
+
+class Asked:
+    """A tool that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.arguments: list[str] = []
+
+    def __call__(self, argument: str, context: Context) -> str:
+        self.arguments.append(argument)
+        if argument == "nothing":
+            raise ToolError("nothing there")
+        if argument == "slow":
+            time.sleep(0.3)
+        if argument == "broken":
+            raise KeyError(argument)
+        return f"{argument} {context.date} \ud800\x00]"
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def tool(asked: Asked) -> Tool:
+    return Tool(name="Asked", answer=asked, timeout_seconds=0.1, cost=0.25)
+
+
+def said(executor: Executor, tool: Tool, argument: str, context: Context = ANYTIME) -> str:
+    try:
+        return executor.answer(tool, argument, context)
+    except ToolError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_what_was_asked_is_known_to_the_next_program(
+    tmp_path: Path, tool: Tool, asked: Asked
+) -> None:
+    first = [
+        said(Executor(Answers(tmp_path / "a.sqlite")), tool, one) for one in ("x", "nothing")
+    ]
+    again = [
+        said(Executor(Answers(tmp_path / "a.sqlite")), tool, one) for one in ("x", "nothing")
+    ]
+    assert again == first == ["x None \ud800\x00]", "ToolError: nothing there"]
+    assert asked.arguments == ["x", "nothing"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "Another"},
+        {"version": "2"},
+        {"max_result_characters": 3},
+    ],
+)
+def test_another_tool_version_or_setting_is_asked_anew(
+    tmp_path: Path, tool: Tool, asked: Asked, other: dict[str, object]
+) -> None:
+    answers = Answers(tmp_path / "a.sqlite")
+    said(Executor(answers), tool, "x")
+    said(Executor(answers), replace(tool, timeout_seconds=9.0), "x")
+    assert asked.arguments == ["x"]
+    said(Executor(answers), replace(tool, **other), "x")
+    assert asked.arguments == ["x", "x"]
+
+
+def test_date_and_text_count_where_the_answer_hangs_on_them(tool: Tool) -> None:
+    dated = Context(datetime.date(2024, 1, 1))
+    told = Context(text="a text")
+    assert key_of(tool, "x", ANYTIME) == key_of(tool, "x", told)
+    assert key_of(tool, "x", ANYTIME) != key_of(tool, "x", dated)
+    by_text = replace(tool, by_text=True)
+    assert key_of(by_text, "x", ANYTIME) != key_of(by_text, "x", told)
+
+
+def test_a_replay_asks_nothing_and_says_what_it_does_not_know(
+    tmp_path: Path, tool: Tool, asked: Asked
+) -> None:
+    path = tmp_path / "a.sqlite"
+    recorded = [
+        said(Executor(Answers(path, "record")), tool, one) for one in ("x", "nothing", "slow")
+    ]
+    assert recorded[2] == "LateError: no answer within 0.1 s"
+    gone = replace(tool, answer=lambda *_: pytest.fail("asked in a replay"))
+    replayed = [
+        said(Executor(Answers(path, "replay")), gone, one) for one in ("x", "nothing", "slow")
+    ]
+    assert replayed == recorded
+    with pytest.raises(StoreError, match=r"a\.sqlite: has no answer of Asked to 'y'"):
+        said(Executor(Answers(path, "replay")), gone, "y")
+    with pytest.raises(StoreError, match="has no answer of Asked to 'y'"):
+        Executor(Answers(path, "replay")).answer_all(gone, [("x", ANYTIME), ("y", ANYTIME)])
+    assert asked.arguments == ["x", "nothing", "slow"]
+
+
+def test_a_recording_asks_again_and_a_memory_forgets_what_came_too_late(
+    tmp_path: Path, tool: Tool, asked: Asked
+) -> None:
+    for _ in range(2):
+        said(Executor(Answers(tmp_path / "a.sqlite", "record")), tool, "x")
+    for _ in range(2):
+        said(Executor(Answers(tmp_path / "b.sqlite")), tool, "slow")
+    assert asked.arguments == ["x", "x", "slow", "slow"]
+
+
+def test_the_ledger_has_every_call_with_time_cost_and_end(tmp_path: Path, tool: Tool) -> None:
+    answers = Answers(tmp_path / "a.sqlite")
+    executor = Executor(answers)
+    for argument in ("x", "x", "nothing", "slow"):
+        said(executor, tool, argument)
+    with pytest.raises(KeyError):
+        said(executor, tool, "broken")
+    executor.answer_all(tool, [("x", ANYTIME), ("z", ANYTIME), ("z", ANYTIME)])
+    answers.close()
+    later = Answers(tmp_path / "a.sqlite")
+    assert [(e.argument, e.outcome, e.remembered, e.cost) for e in later.entries()] == [
+        ("x", "answer", False, 0.25),
+        ("x", "answer", True, 0.0),
+        ("nothing", "refusal", False, 0.25),
+        ("slow", "late", False, 0.25),
+        ("broken", "bug", False, 0.25),
+        ("x", "answer", True, 0.0),
+        ("z", "answer", False, 0.25),
+        ("z", "answer", True, 0.0),
+    ]
+    [spent] = later.spent()
+    assert (spent.calls, spent.remembered, spent.refusals, spent.late, spent.bugs) == (
+        *(8, 3, 1, 1),
+        1,
+    )
+    assert spent.cost == 1.25
+    assert 0.1 <= spent.slowest <= spent.seconds
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from graft.toolformer.tools.answers import Answers
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context, Tool
+tool = Tool(name="Echo", answer=lambda argument, _: argument.upper())
+answers = Answers(Path(sys.argv[1]))
+executor = Executor(answers)
+for number in range(300):
+    assert executor.answer(tool, f"a{number}", Context()) == f"A{number}"
+answers.close()
+"""
+
+
+def test_several_processes_write_into_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], env=environment)
+        for _ in range(3)
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    [spent] = Answers(path).spent()
+    assert spent.calls == 900
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM answer").fetchone() == (300,)
+
+
+def test_a_file_that_is_none_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_text("no database, whatever its name may say\n" * 100)
+    with pytest.raises(StoreError, match=r"a\.sqlite: is damaged or no file of answers"):
+        Answers(tmp_path / "a.sqlite")
+    assert (tmp_path / "a.sqlite").read_text().startswith("no database")
+    with pytest.raises(StoreError, match="nothing can be replayed"):
+        Answers(tmp_path / "b.sqlite", "replay")
+    with sqlite3.connect(tmp_path / "c.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="another version of graft"):
+        Answers(tmp_path / "c.sqlite")
+
+
+def test_a_full_disk_is_told(tmp_path: Path, tool: Tool) -> None:
+    answers = Answers(tmp_path / "a.sqlite")
+    answers._connection.execute("PRAGMA max_page_count = 10")  # pyright: ignore
+    questions = [(f"{number}" * 50, ANYTIME) for number in range(1000)]
+    with pytest.raises(StoreError, match=r"a\.sqlite: cannot be used: database or disk is"):
+        Executor(answers).answer_all(tool, questions)
+
+
+def test_a_late_refusal_is_late_again(tmp_path: Path, tool: Tool) -> None:
+    answers = Answers(tmp_path / "a.sqlite", "record")
+    answers.remember(b"key", tool, "x", LateError("away"))
+    found = Answers(tmp_path / "a.sqlite").find(b"key")
+    assert isinstance(found, LateError)
+    assert str(found) == "away"
