@@ -277,3 +277,7 @@ def test_the_step_at_a_level_is_found_between_two_checks() -> None:
     ]
     assert step_at(checks, [0.8, 0.8], 0.5).mean == pytest.approx(15.0)
     assert step_at(checks, [0.8, 0.8], 0.0).mean == 0.0
+    taught = [replace(check, fidelity=(0.5, 0.7)) for check in checks]
+    assert step_at(taught, [0.8, 0.8], 0.5) is None
+    assert step_at(checks, [0.8, 0.8], 0.5, begin=[0.2, 0.4]).mean == pytest.approx(18.75)
+    assert step_at(taught, [0.8, 0.8], 0.5, begin=[0.0, 0.0]).mean == 0.0

@@ -7,6 +7,8 @@ from graft.config import load
 from graft.errors import ConfigError, DataError, StoreError
 from graft.store.whole import PARTIAL, write_json
 from graft.toolformer.teach import teach
+from graft.toolformer.tools.tool import Context
+from graft.toolformer.tools.toolbox import tools_by_name
 from graft.toolformer.workshop import TeachConfig, Workshop, tools_of
 
 
@@ -134,3 +136,17 @@ def test_a_setting_of_a_tool_that_stands_in_python_is_checked_once_it_is_there(
     assert tools["miles"].place == place
     with pytest.raises(ConfigError, match=r"'keep.tools.mils' \(did you mean 'miles'"):
         _ = shop("mils").tools
+
+
+def test_answers_outlive_a_run_where_a_file_is_named(tmp_path: Path) -> None:
+    answers = f'answers.file="{tmp_path / "answers.sqlite"}"'
+    given = ['corpus="texts.jsonl"', answers]
+    first = Workshop(tmp_path, load(TeachConfig, None, given)).executor
+    calculator = tools_by_name(["calculator"])["Calculator"]
+    assert first.answer(calculator, "6 * 7", Context()) == "42"
+    gone = replace(calculator, answer=lambda *_: pytest.fail("asked"))
+    replayed = load(TeachConfig, None, [*given, "answers.mode=replay"])
+    assert Workshop(tmp_path, replayed).executor.answer(gone, "6 * 7", Context()) == "42"
+    with pytest.raises(ConfigError, match="'file' of answers is needed"):
+        load(TeachConfig, None, ['corpus="texts.jsonl"', "answers.mode=record"])
+    assert Workshop(tmp_path, TeachConfig(corpus=Path("texts.jsonl"))).executor.answers is None

@@ -2,7 +2,7 @@
 
 import typer
 
-from graft.cli import controlnet, demo, seedling, toolformer
+from graft.cli import controlnet, demo, seedling, toolformer, tools
 
 app = typer.Typer(
     name="graft",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.add_typer(toolformer.app, name="toolformer")
 app.add_typer(controlnet.app, name="controlnet")
+app.add_typer(tools.app, name="tools")
 app.add_typer(seedling.app, name="seedling")
 app.command()(demo.demo)
 

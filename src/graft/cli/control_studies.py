@@ -49,7 +49,7 @@ def _convergence(report: Report) -> list[str]:
     fewer = cast("dict[str, float | None]", report["times_fewer"])
     reached = "" if report["script_reached"] else " (it never came half way: a lower bound)"
     told = [
-        f"* {name}: {'never half way' if times is None else f'{times:.2f} times fewer steps'}"
+        f"* {name}: {_times_fewer(times, _variants(report)[name])}"
         for name, times in fewer.items()
     ]
     return [
@@ -62,6 +62,15 @@ def _convergence(report: Report) -> list[str]:
         "",
         *told,
     ]
+
+
+def _times_fewer(times: float | None, one: Report) -> str:
+    half = cast("Result | None", one["half_way"])
+    if times is None or half is None:
+        return "never half way"
+    if half["mean"] <= 0:
+        return "half way before its first step, for it begins with what another has learnt"
+    return f"{times:.2f} times fewer steps"
 
 
 def _onset(report: Report) -> list[str]:

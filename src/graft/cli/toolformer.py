@@ -18,7 +18,7 @@ app.add_typer(study, name="study")
 Corpus = Annotated[Path, typer.Argument(help="folder, .txt, .jsonl or .parquet file of texts")]
 Run = Annotated[Path, typer.Argument(help="a run's folder, made by annotate or teach")]
 Model = Annotated[str | None, typer.Option(help="hub id, folder, or 'seedling'")]
-Tools = Annotated[str | None, typer.Option(help="calculator,calendar,search")]
+Tools = Annotated[str | None, typer.Option(help="calculator,calendar,search,FILE.py:FUNCTION")]
 Search = Annotated[Path | None, typer.Option(help="texts that search looks through")]
 Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
 Limit = Annotated[int | None, typer.Option(help="read so many texts of the corpus")]
@@ -197,11 +197,11 @@ def run(
     from graft.toolformer.workshop import run_config_of, tools_of
 
     config = run_config_of(Path(model), settings or [])
-    chosen = tools_of(Path(model), _names(tools), search, _day(today))
+    chosen = tools_of(Path(model), _names(tools), search, day(today))
     language_model = load_model(model)
     for number, prompt in enumerate(prompts):
         sys.stdout.write(prompt)
-        text = Text(str(number), prompt, _day(today))
+        text = Text(str(number), prompt, day(today))
         for event in stream([text], language_model, chosen, config):
             match event:
                 case Wrote(text=written):
@@ -229,7 +229,8 @@ def _names(tools: str | None) -> list[str] | None:
     )
 
 
-def _day(written: str | None):
+def day(written: str | None):
+    """The day of an option such as `--today`, if it is given."""
     import datetime
 
     from graft.errors import ConfigError
@@ -271,4 +272,4 @@ def _print_report(run: Path) -> None:
     show_report(run / "report.json")
 
 
-__all__ = ["TeachConfig", "app"]
+__all__ = ["TeachConfig", "app", "day"]

@@ -172,20 +172,28 @@ def rise_of(step_N: np.ndarray, value_N: np.ndarray) -> Rise:
 
 
 def step_at(
-    checks: Sequence[Check], ceiling: Sequence[float], share: float, *, resamples: int = 1000
+    checks: Sequence[Check],
+    ceiling: Sequence[float],
+    share: float,
+    *,
+    begin: Sequence[float] | None = None,
+    resamples: int = 1000,
 ) -> Interval | None:
     """The step at which fidelity is `share` of the way from its beginning to the ceiling.
 
+    `begin` is each picture's fidelity without a control, where the first check is not that.
     With the bounds of 95% of the bootstrap resamples of the pictures; one that never comes so
     far counts as the last step. None where the curve itself does not. Read from the nearest
     curve that never falls.
     """
     seen = [check for check in checks if check.fidelity]
     step_N, value_VN, ceiling_V = _steps(seen), _fidelity(seen), np.array(ceiling)
+    begin_V = None if begin is None else np.array(begin)
 
     def reached(picked_V: np.ndarray) -> float | None:
         nearest_N = isotonic_regression(value_VN[picked_V].mean(axis=0)).x
-        level = (1 - share) * nearest_N[0] + share * ceiling_V[picked_V].mean()
+        first = nearest_N[0] if begin_V is None else begin_V[picked_V].mean()
+        level = (1 - share) * first + share * ceiling_V[picked_V].mean()
         return None if nearest_N[-1] < level else _crossing(step_N, nearest_N, level)
 
     middle = reached(np.arange(len(value_VN)))

@@ -30,6 +30,7 @@ from graft.toolformer.annotate import AnnotateConfig
 from graft.toolformer.dataset import Merged
 from graft.toolformer.keep import KeepConfig
 from graft.toolformer.records import MERGED
+from graft.toolformer.tools.answers import AnswersConfig, open_answers
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.loading import is_place
 from graft.toolformer.tools.tool import Tool
@@ -64,6 +65,7 @@ class TeachConfig:
     today: date | None = None  # what the calendar says where a text has no date
     shard_texts: int = 128
     limit: int | None = None  # texts to read from the corpus
+    answers: AnswersConfig = field(default_factory=AnswersConfig)
     annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -92,7 +94,7 @@ class Workshop:
 
     def __init__(self, root: Path, config: TeachConfig) -> None:
         self.root, self.config = root, config
-        self.executor = Executor()
+        self._executor: Executor | None = None
         self._model: HuggingFaceModel | None = None
         self._tools: dict[str, Tool] | None = None
 
@@ -138,6 +140,13 @@ class Workshop:
         if self._model is None:
             self._model = load_model(self.config.model)
         return self._model
+
+    @property
+    def executor(self) -> Executor:
+        """What asks the tools and remembers their answers."""
+        if self._executor is None:
+            self._executor = Executor(open_answers(self.config.answers))
+        return self._executor
 
     @property
     def tools(self) -> dict[str, Tool]:

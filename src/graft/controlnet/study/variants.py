@@ -82,21 +82,34 @@ def missing(variants: Sequence[Variant], out: Path) -> list[str]:
 
 def outcomes(variants: Sequence[Variant], out: Path) -> dict[str, dict[str, object]]:
     """What each variant came to, by its name."""
-    return {variant.name: outcome(run_of(out, variant.name)) for variant in variants}
+    untaught = dict[tuple[float, ...], tuple[float, ...]]()
+    for variant in variants:
+        if begins_untaught(variant):
+            checks, ceiling = _watched(run_of(out, variant.name))
+            untaught.setdefault(tuple(ceiling), checks[0].fidelity)
+    return {variant.name: outcome(run_of(out, variant.name), untaught) for variant in variants}
 
 
-def outcome(run: Path) -> dict[str, object]:
+def begins_untaught(variant: Variant) -> bool:
+    """Whether the first check of a variant is that of no control at all."""
+    return variant.begins_with is None and variant.config.train.control.joints == "zero"
+
+
+def outcome(
+    run: Path, untaught: Mapping[tuple[float, ...], tuple[float, ...]] | None = None
+) -> dict[str, object]:
     """Verdict and onset, fidelity with its interval, and the curve, of a finished run.
 
     `half_way` is the first step at which fidelity is half way from no control to the ceiling:
-    other than the onset it means the same in every run on the same pictures.
+    other than the onset it means the same in every run on the same pictures. `untaught` is the
+    watched pictures' fidelity without a control, by their ceilings, which tell the pictures and
+    the condition; a run whose ceilings are not there begins with no control itself.
     """
-    told, report = read_json(run / "train" / "convergence.json"), read_json(run / "report.json")
-    checks = [Check.from_table(one) for one in cast("list[dict[str, object]]", told["checks"])]
-    ceiling = cast("list[float]", told["ceiling"])
+    report, told = read_json(run / "report.json"), read_json(run / "train" / "convergence.json")
+    checks, ceiling = _watched(run)
     fidelity = cast("dict[str, float]", report["fidelity"])
     names = ("verdict", "confidence", "onset_step", "found_at", "onset_of_whole_curve", "steps")
-    half = step_at(checks, ceiling, share=0.5)
+    half = step_at(checks, ceiling, share=0.5, begin=(untaught or {}).get(tuple(ceiling)))
     return {
         **{name: told[name] for name in names},
         "half_way": None if half is None else asdict(half),
@@ -109,6 +122,13 @@ def outcome(run: Path) -> dict[str, object]:
         "gap": [[one.step, float(one.gap.mean() / np.mean(one.none))] for one in checks],
         "seconds": cast("Mapping[str, float]", report["seconds"])["train"],
     }
+
+
+def _watched(run: Path) -> tuple[list[Check], list[float]]:
+    """The checks of a run, and the ceiling of each picture that they watch."""
+    told = read_json(run / "train" / "convergence.json")
+    checks = [Check.from_table(one) for one in cast("list[dict[str, object]]", told["checks"])]
+    return checks, cast("list[float]", told["ceiling"])
 
 
 def prepare(config: TeachConfig, out: Path) -> Iterator[Progress]:

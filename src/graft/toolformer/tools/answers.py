@@ -45,6 +45,19 @@ CREATE TABLE IF NOT EXISTS call (
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnswersConfig:
+    """Where answers are kept, if anywhere, and whether they are asked for or played again."""
+
+    file: Path | None = None
+    mode: Mode = "remember"
+
+    def __post_init__(self) -> None:
+        """Refuse a recording into nowhere."""
+        if self.file is None and self.mode != "remember":
+            raise ValueError(f"with mode = {self.mode!r} a 'file' of answers is needed")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A call as the ledger has it; `cost` is in the tool's own unit, 0 where remembered."""
@@ -99,7 +112,7 @@ class Answers:
                 path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare()
-        weakref.finalize(self, self._connection.close)
+        weakref.finalize(self, _finish, self._connection, self._unwritten)
 
     def find(self, key: bytes) -> str | ToolError | None:
         """What is remembered of a question; None where it is to be asked.
@@ -151,16 +164,7 @@ class Answers:
     def flush(self) -> None:
         """Force the ledger to disk."""
         with self._lock, self._told():
-            rows, self._unwritten = self._unwritten, []
-            if not rows:
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(
-                "INSERT INTO call (at, tool, version, argument, outcome, remembered, seconds,"
-                " cost) VALUES (?,?,?,?,?,?,?,?)",
-                rows,
-            )
-            self._connection.execute("COMMIT")
+            _write(self._connection, self._unwritten)
 
     def spent(self) -> list[Spent]:
         """What each tool's calls came to so far, in all processes."""
@@ -215,6 +219,35 @@ class Answers:
                 f"{self.path}: is damaged or no file of answers ({error}); move it away, and"
                 " what it knew is asked again"
             ) from error
+
+
+def open_answers(settings: AnswersConfig) -> Answers | None:
+    """The file of answers that is asked for, if one is."""
+    return None if settings.file is None else Answers(settings.file, settings.mode)
+
+
+def _write(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    """Write the ledger's rows, and empty the list."""
+    if not rows:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.executemany(
+            "INSERT INTO call (at, tool, version, argument, outcome, remembered, seconds, cost)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            rows,
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    rows.clear()
+
+
+def _finish(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    """At the end of the program, or when nobody holds the answers any more."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connection):
+        _write(connection, rows)
 
 
 def key_of(tool: Tool, argument: str, context: Context) -> bytes:

@@ -100,7 +100,16 @@ class Mention:
 
 def calculator_tool() -> Tool:
     """The calculator as a tool: `Calculator(400 / 1400)` is answered by `0.29`."""
-    return Tool(name=NAME, answer=answer, prompt=PROMPT, sees=sees, rules=rules)
+    return Tool(
+        name=NAME,
+        answer=answer,
+        prompt=PROMPT,
+        sees=sees,
+        rules=rules,
+        helps="Texts with three numbers near each other of which one results from two others,"
+        " or that announce a result (Appendix A).",
+        limits="+ - * / and brackets on written numbers, two decimals; no powers, no names.",
+    )
 
 
 def answer(argument: str, _context: Context) -> str:

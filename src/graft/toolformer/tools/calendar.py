@@ -29,22 +29,27 @@ PROMPT = Prompt(
         Demonstration(
             "Today is Friday, so the market is open.",
             "Today is [Calendar()] Friday, so the market is open.",
+            datetime.date(2023, 6, 2),
         ),
         Demonstration(
             "The mill was built in 1987, that is 36 years ago.",
             "The mill was built in 1987, that is [Calendar()] 36 years ago.",
+            datetime.date(2023, 6, 2),
         ),
         Demonstration(
             "It is now the year 2021.",
             "It is now the year [Calendar()] 2021.",
+            datetime.date(2021, 3, 9),
         ),
         Demonstration(
             "Our summer fair begins next month, in June.",
             "Our summer fair begins next month, in [Calendar()] June.",
+            datetime.date(2023, 5, 8),
         ),
         Demonstration(
             "Only 12 days are left until the first of May.",
             "Only [Calendar()] 12 days are left until the first of May.",
+            datetime.date(2023, 4, 19),
         ),
     ),
 )
@@ -83,7 +88,15 @@ def calendar_tool(today: datetime.date | None = None) -> Tool:
 
     version = f"1 {today}" if today else "1"
     return Tool(
-        name=NAME, answer=answer, prompt=PROMPT, sees=sees, rules=rules, version=version
+        name=NAME,
+        answer=answer,
+        prompt=PROMPT,
+        sees=sees,
+        rules=rules,
+        version=version,
+        helps="Texts whose date is known, by a field of theirs or their URL: they say which day"
+        " it is, or how long ago something was.",
+        limits="Tells the day and nothing else: no holidays, and no sums of days.",
     )
 
 

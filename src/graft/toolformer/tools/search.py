@@ -102,6 +102,9 @@ def search_tool(
         rules=rules,
         quoted=True,
         by_text=apart,
+        helps="Texts of at least five words that tell what stands in the texts looked through.",
+        limits="Finds words, not meanings (BM25); quotes the best sentence, at most "
+        f"{snippet_words} words of it.",
         version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
     )
 

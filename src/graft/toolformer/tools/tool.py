@@ -24,11 +24,13 @@ class Context:
 class Demonstration:
     """One example of the annotation prompt: a text, and where which call stands in it.
 
-    `output` is `text` with calls written into it (Schick et al. 2023, Appendix A.2).
+    `output` is `text` with calls written into it (Schick et al. 2023, Appendix A.2). `date` is
+    the day it was written, where the answers hang on it.
     """
 
     text: str
     output: str
+    date: datetime.date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Tool:
         retries: how often what came too late is asked again, after a wait that doubles.
         cost: of one call that is asked and not remembered, in a unit of yours.
         place: where it stands in Python, if it is none that graft brings.
+        helps: which texts it can help, in a line or two.
+        limits: what it cannot do.
     """
 
     name: str
@@ -96,3 +100,5 @@ class Tool:
     retries: int = 0
     cost: float = 0.0
     place: str | None = None
+    helps: str = ""
+    limits: str = ""

@@ -1,0 +1,145 @@
+"""`graft tools`: what there is, what it answers, and whether a model could learn it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from graft.toolformer.tools.tool import Tool
+
+app = typer.Typer(no_args_is_help=True, help="Look at tools, your own too.")
+
+Search = Annotated[Path | None, typer.Option(help="texts that search looks through")]
+Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
+
+
+@app.callback()
+def tools() -> None:
+    """Look at tools, your own too."""
+
+
+@app.command("list")
+def list_tools(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="names, or places as units.py:convert")
+    ] = None,
+    search: Search = None,
+    today: Today = None,
+) -> None:
+    """How each tool is called, which texts it can help, and what it cannot do.
+
+    Example: graft tools list calculator units.py:convert
+    """
+    from rich.console import Console
+
+    from graft.toolformer.tools.toolbox import NAMES
+
+    shown = names or [name for name in NAMES if name != "search" or search is not None]
+    console = Console(highlight=False)
+    for tool in _tools(shown, search, today).values():
+        console.print(tool.name, style="bold")
+        for line in (tool.prompt.instruction, tool.helps, tool.limits):
+            if line:
+                console.print(line, markup=False)
+        for example in tool.prompt.demonstrations[:2]:
+            console.print(f"  {example.output}", markup=False)
+        console.print(
+            f"  version {tool.version}; {tool.timeout_seconds:g} s, answers of"
+            f" {tool.max_result_characters} characters at most",
+            markup=False,
+        )
+    if not names and search is None:
+        console.print("search: name what it looks through (--search TEXTS)", markup=False)
+
+
+@app.command("try")
+def try_tool(
+    name: Annotated[str, typer.Argument(help="a name, or a place as units.py:convert")],
+    argument: Annotated[str, typer.Argument(help="what stands between the parentheses")] = "",
+    search: Search = None,
+    today: Today = None,
+) -> None:
+    """Ask a tool once.
+
+    Example: graft tools try calculator "(2 + 3) * 4"
+    """
+    from graft.errors import ToolError
+    from graft.toolformer.call import parse_asked, render
+    from graft.toolformer.tools.asking import execute
+    from graft.toolformer.tools.tool import Context
+
+    [tool] = _tools([name], search, today).values()
+    written = f'"{argument}"' if tool.quoted else argument
+    call = parse_asked(f"{tool.name}({written})")
+    if call is None:
+        typer.echo(
+            f"{argument!r} cannot stand in a call: it has brackets or an arrow", err=True
+        )
+        raise typer.Exit(1)
+    try:
+        typer.echo(render(call.answered(execute(tool, call.argument, Context()))))
+    except ToolError as error:
+        typer.echo(f"no answer: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def check(
+    names: Annotated[list[str], typer.Argument(help="names, or places as units.py:convert")],
+    search: Search = None,
+    today: Today = None,
+) -> None:
+    """Run the examples of tools: could a model learn from them when to call, and what for?
+
+    Example: graft tools check calculator units.py:convert
+    """
+    from graft.toolformer.call import render
+    from graft.toolformer.tools.check import check_tool
+
+    well = True
+    for tool in _tools(names, search, today).values():
+        checked = check_tool(tool)
+        for one in checked.tried:
+            told = f"tells {', '.join(one.told)}" if one.told else "what follows is to work out"
+            said = f"no answer: {one.error}" if one.error else told
+            typer.echo(f"{render(one.call)}  {said}  ({1000 * one.seconds:.1f} ms)")
+        for fault in checked.faults:
+            typer.echo(f"{tool.name}: {fault}")
+        well &= checked.learnable
+        verdict = "a model could learn it from its examples" if checked.learnable else "mend it"
+        typer.echo(f"{tool.name}: {verdict}")
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ledger(
+    file: Annotated[Path, typer.Argument(help="a file of answers (answers.file)")],
+) -> None:
+    """What calls came to: how many, remembered, without answer, seconds and cost.
+
+    Example: graft tools ledger answers.sqlite
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from graft.errors import StoreError
+    from graft.toolformer.tools.answers import Answers
+
+    if not file.is_file():
+        raise StoreError(f"{file}: no such file; name the answers.file of a run")
+    table = Table("tool", "calls", "remembered", "refused", "late", "bugs", "seconds", "cost")
+    for one in Answers(file).spent():
+        counts = (one.calls, one.remembered, one.refusals, one.late, one.bugs)
+        table.add_row(one.tool, *map(str, counts), f"{one.seconds:.2f}", f"{one.cost:g}")
+    Console().print(table)
+
+
+def _tools(names: list[str], search: Path | None, today: str | None) -> dict[str, Tool]:
+    from graft.cli.toolformer import day
+    from graft.toolformer.tools.toolbox import tools_by_name
+
+    return tools_by_name(names, corpus=search, today=day(today))

@@ -1,0 +1,81 @@
+"""`graft tools` says what is so, and its exit status too."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from graft.cli.app import app
+from graft.toolformer.tools.answers import Answers
+from graft.toolformer.tools.calculator import calculator_tool
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context
+
+UNITS = """
+from graft.toolformer.tools.function import tool
+
+@tool(name="Miles", examples=["It is 10 km, [Miles(km=10)] 6 miles."])
+def miles(km: float) -> str:
+    "Converts kilometres."
+    return f"{km / 1.609344:.0f} miles"
+"""
+
+
+def said(*words: str, status: int = 0) -> str:
+    found = CliRunner().invoke(app, ["tools", *words])
+    assert found.exit_code == status, found.output
+    return " ".join(found.output.split())
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> str:
+    (tmp_path / "units.py").write_text(UNITS)
+    return f"{tmp_path / 'units.py'}:miles"
+
+
+def test_tools_are_listed_with_their_form_and_limits(units: str) -> None:
+    every = said("list")
+    assert "[Calculator(expression)]" in every
+    assert "no powers" in every
+    assert "search: name what it looks through" in every
+    own = said("list", units)
+    assert (
+        'Converts kilometres. A call helps to write what follows. Write a call as "[Miles(km)]"'
+        in own
+    )
+    assert "Calculator" not in own
+
+
+def test_a_tool_is_tried(units: str) -> None:
+    assert said("try", "calculator", "(2 + 3) * 4") == "[Calculator((2 + 3) * 4) -> 20]"
+    assert said("try", units, "km=10") == "[Miles(km=10) -> 6 miles]"
+    assert said("try", "calendar", "--today", "2024-02-29").endswith(
+        "Thursday, February 29, 2024.]"
+    )
+    assert "no argument 'kn'" in said("try", units, "kn=10", status=1)
+    assert "cannot stand in a call" in said("try", "calculator", "[1]", status=1)
+
+
+def test_a_search_is_tried_over_the_texts_that_are_named(tmp_path: Path) -> None:
+    (tmp_path / "osk.txt").write_text("The Osk is a river.")
+    found = said("try", "search", "river", "--search", str(tmp_path))
+    assert found == '[Search("river") -> osk > The Osk is a river.]'
+
+
+def test_examples_are_checked(units: str) -> None:
+    assert said("check", "calculator", "calendar").count("a model could learn it") == 2
+    found = said("check", units, status=1)
+    assert "[Miles(km=10) -> 6 miles] tells 6, miles" in found
+    assert found.endswith(
+        "Miles: 1 examples; give at least 2, texts with calls written in Miles: mend it"
+    )
+
+
+def test_the_ledger_is_summed_up(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    answers = Answers(path)
+    executor = Executor(answers)
+    for argument in ("1 + 1", "1 + 1", "2 + 2"):
+        executor.answer(calculator_tool(), argument, Context())
+    answers.close()
+    assert "Calculator │ 3 │ 1 │ 0 │ 0 │ 0 │" in said("ledger", str(path))
