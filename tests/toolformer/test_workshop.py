@@ -150,3 +150,33 @@ def test_answers_outlive_a_run_where_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'file' of answers is needed"):
         load(TeachConfig, None, ['corpus="texts.jsonl"', "answers.mode=record"])
     assert Workshop(tmp_path, TeachConfig(corpus=Path("texts.jsonl"))).executor.answers is None
+
+
+def test_a_recipe_has_settings_of_each_tool(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("""
+corpus = "texts.jsonl"
+tools = ["calculator", "graft.toolformer.call:strip"]
+[tool.Calculator]
+timeout_seconds = 1.5
+cost = 0.25
+[tool.strip]
+examples = ['Bare: [strip("A [B(1)] c")] A c']
+""")
+    with pytest.raises(ConfigError, match="write calls as"):
+        _ = Workshop(tmp_path, load(TeachConfig, recipe, [])).tools
+    recipe.write_text(recipe.read_text().replace("A [B(1)] c", "A c"))
+    tools = Workshop(tmp_path, load(TeachConfig, recipe, [])).tools
+    assert (tools["Calculator"].timeout_seconds, tools["Calculator"].cost) == (1.5, 0.25)
+    assert tools["strip"].prompt.demonstrations[0].text == "Bare: A c"
+    for given, message in (
+        (
+            "tool.Calclator.cost=1",
+            "unknown setting 'tool.Calclator' .did you mean 'Calculator'",
+        ),
+        ("tool.Calculator.pattern=x", "Calculator: brings its own examples and rules"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _ = Workshop(tmp_path, load(TeachConfig, recipe, [given])).tools
+    with pytest.raises(ConfigError, match="timeout_seconds is above 0"):
+        load(TeachConfig, recipe, ["tool.strip.timeout_seconds=0"])

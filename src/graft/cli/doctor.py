@@ -40,6 +40,7 @@ NEEDED_FOR = {
     "transformers": "every language model",
     "typer": "the command line",
     "datasets": "corpora by hub id",
+    "mcp": "tools of MCP servers, make test",
     "basedpyright": "make check",
     "beartype": "make test",
     "hypothesis": "make test",

@@ -32,6 +32,7 @@ from graft.toolformer.keep import (
 )
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 from graft.toolformer.tasks.benchmarks import open_tasks
+from graft.toolformer.tools.described import ToolConfig
 from graft.toolformer.train import Progress as Taken
 from graft.toolformer.train import count_steps, divide, finetune
 from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
@@ -93,14 +94,22 @@ def _gathered_before(summary: Mapping[str, object]) -> Progress:
     return Progress("corpus", shards, shards, "shards", note)
 
 
+def _telling(settings: ToolConfig) -> dict[str, object]:
+    """What of a tool's settings decides which calls are found, and their answers."""
+    names = ("examples", "pattern", "max_result_characters")
+    return {name: to_table(settings)[name] for name in names}
+
+
 def annotate_corpus(shop: Workshop) -> Iterator[Progress]:
     """Find candidate calls for every text of the corpus."""
-    settings = {
+    settings: dict[str, object] = {
         "model": shop.config.model,
         "tools": {name: tool.version for name, tool in shop.tools.items()},
         "today": str(shop.config.today),
         "annotate": to_table(shop.config.annotate),
     }
+    if told := {name: _telling(one) for name, one in shop.config.tool.items()}:
+        settings["tool"] = told
 
     def stage(rows: list[Row]) -> Iterator[Row]:
         texts = [TEXT.from_row(row) for row in rows]

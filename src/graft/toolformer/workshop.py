@@ -31,6 +31,7 @@ from graft.toolformer.dataset import Merged
 from graft.toolformer.keep import KeepConfig
 from graft.toolformer.records import MERGED
 from graft.toolformer.tools.answers import AnswersConfig, open_answers
+from graft.toolformer.tools.described import ToolConfig, configured
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.loading import is_place
 from graft.toolformer.tools.tool import Tool
@@ -65,6 +66,7 @@ class TeachConfig:
     today: date | None = None  # what the calendar says where a text has no date
     shard_texts: int = 128
     limit: int | None = None  # texts to read from the corpus
+    tool: Mapping[str, ToolConfig] = field(default_factory=dict)  # [tool.NAME], as in calls
     answers: AnswersConfig = field(default_factory=AnswersConfig)
     annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
@@ -81,8 +83,12 @@ class TeachConfig:
 
     def settings_of_tools(self) -> list[str]:
         """The settings that are of one tool: `annotate.tools.Calculator`, ..."""
-        sections = {"annotate": self.annotate.tools, "keep": self.keep.tools}
-        return [f"{name}.tools.{tool}" for name, tools in sections.items() for tool in tools]
+        sections = {
+            "annotate.tools": self.annotate.tools,
+            "keep.tools": self.keep.tools,
+            "tool": self.tool,
+        }
+        return [f"{name}.{tool}" for name, tools in sections.items() for tool in tools]
 
 
 _FIXED = ("corpus", "limit", "shard_texts", "model", "tools", "search", "today", "annotate")
@@ -153,14 +159,18 @@ class Workshop:
         """The tools by the names they have in calls."""
         if self._tools is None:
             remove_partial(self.root / "index")
-            self._tools = tools_by_name(
+            found = tools_by_name(
                 self.config.tools,
                 corpus=self.config.search or self.config.corpus,
                 today=self.config.today,
                 index_folder=self.root / "index",
                 apart=self.config.search is None,
             )
-            require_settings_of_tools(self._tools, self.config.settings_of_tools())
+            require_settings_of_tools(found, self.config.settings_of_tools())
+            self._tools = {
+                name: configured(tool, self.config.tool.get(name, ToolConfig()))
+                for name, tool in found.items()
+            }
         return self._tools
 
     def open(self, stage: str, settings: Mapping[str, object]) -> Run:

@@ -5,12 +5,13 @@ From these the annotation prompt is written, in the shape of the tools that graf
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.call import Call, Json, parse, parse_arguments, render, render_arguments
+from graft.toolformer.call import Call, Json, parse, parse_arguments, render
 from graft.toolformer.call import strip as without_calls
-from graft.toolformer.tools.tool import Context, Demonstration, Prompt
+from graft.toolformer.tools.arguments import Arguments
+from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
 
 MAX_POSITIONS = 20
 """Places of one text in front of which a pattern proposes."""
@@ -19,44 +20,48 @@ LONGEST_DESCRIPTION = 400
 LONGEST_TEXT = 20_000
 """A pattern is sought in so many characters of a text."""
 
-Values = Mapping[str, Json]
+
+@dataclass(frozen=True, kw_only=True)
+class ToolConfig:
+    """Settings of one tool; what is not given stays as the tool has it."""
+
+    examples: tuple[str, ...] | None = None  # texts with calls written in, for the prompt
+    pattern: str | None = None  # where the rules propose a call, and with which arguments
+    timeout_seconds: float | None = None
+    max_result_characters: int | None = None
+    most_at_once: int | None = None
+    most_calls: int | None = None
+    retries: int | None = None
+    cost: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no call could be made with."""
+        for name in ("timeout_seconds", "max_result_characters", "most_at_once", "most_calls"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """What a tool takes: one text, or several values by their names.
+def configured(tool: Tool, settings: ToolConfig) -> Tool:
+    """The tool with settings of a recipe.
 
-    Args:
-        names: in their order; the one name where `text` is true.
-        text: the argument is one text and is written in quotes.
-        checked: gives the values as the tool takes them; raises `ToolError` for others.
+    Raises:
+        ConfigError: examples or a pattern do not fit the tool, or it takes none.
     """
-
-    names: tuple[str, ...]
-    text: bool
-    checked: Callable[[Values], Mapping[str, object]]
-
-    def read(self, argument: str) -> Mapping[str, object]:
-        """The values that stand between a call's parentheses.
-
-        Raises:
-            ToolError: they cannot be read, or are not what the tool takes.
-        """
-        if self.text:
-            return self.checked({self.names[0]: argument})
-        try:
-            return self.checked(parse_arguments(argument, self.names))
-        except ValueError as error:
-            raise ToolError(str(error)) from None
-
-    def written(self, values: Values) -> str:
-        """The values as they stand between a call's parentheses."""
-        return str(values[self.names[0]]) if self.text else render_arguments(values)
-
-    def form(self, tool: str) -> str:
-        """How a call looks: `[Search("query")]`, `[convert(amount, unit)]`."""
-        inside = f'"{self.names[0]}"' if self.text else ", ".join(self.names)
-        return f"[{tool}({inside})]"
+    given = {
+        name: value
+        for name, value in vars(settings).items()
+        if value is not None and name not in ("examples", "pattern")
+    }
+    if (settings.examples or settings.pattern) and tool.arguments is None:
+        raise ConfigError(f"{tool.name}: brings its own examples and rules")
+    if tool.arguments is not None and settings.examples:
+        given["prompt"] = described_prompt(
+            tool.name, tool.description, tool.arguments, settings.examples
+        )
+    if tool.arguments is not None and settings.pattern:
+        given["rules"] = pattern_rules(tool.name, settings.pattern, tool.arguments)
+    return replace(tool, **given)
 
 
 def described_prompt(

@@ -21,12 +21,8 @@ from typing import cast
 import pydantic
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.tools.described import (
-    Arguments,
-    Values,
-    described_prompt,
-    pattern_rules,
-)
+from graft.toolformer.tools.arguments import Arguments, Values
+from graft.toolformer.tools.described import described_prompt, pattern_rules
 from graft.toolformer.tools.tool import Context, Tool, no_calls
 
 MOST_EXAMPLES = 10
@@ -78,7 +74,7 @@ def function_tool(
     """
     name = str(settings.get("name", function.__name__))
     parameters, context = _parameters(function, name)
-    arguments = _arguments(parameters, name)
+    arguments, description = _arguments(parameters, name), _first_paragraph(function)
 
     def answer(argument: str, asked_from: Context) -> str:
         values = arguments.read(argument)
@@ -88,13 +84,13 @@ def function_tool(
     found = Tool(
         name=name,
         answer=answer,
-        prompt=described_prompt(
-            name, _first_paragraph(function), arguments, examples[:MOST_EXAMPLES]
-        ),
+        prompt=described_prompt(name, description, arguments, examples[:MOST_EXAMPLES]),
         rules=pattern_rules(name, pattern, arguments) if pattern else no_calls,
         quoted=arguments.text,
         by_text=context is not None,
         version=_hash_of(function),
+        description=description,
+        arguments=arguments,
     )
     try:
         return replace(found, **cast("dict[str, str]", settings))  # each of its own type

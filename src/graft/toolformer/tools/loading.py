@@ -1,4 +1,4 @@
-"""Tools by where they stand in Python: `units.py:convert` or `package.module:convert`.
+"""Tools by where they stand: `units.py:convert`, `package.module:convert`, `mcp:SERVER`.
 
 The file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
@@ -14,12 +14,31 @@ from graft.errors import ConfigError
 from graft.toolformer.tools.function import function_tool
 from graft.toolformer.tools.tool import Tool
 
+SERVER = "mcp:"
 _SUFFIX = ".py"
 
 
 def is_place(name: str) -> bool:
-    """Whether a tool's name says where it stands in Python."""
+    """Whether a tool's name says where it stands."""
     return ":" in name
+
+
+def load_tools(place: str) -> list[Tool]:
+    """The tool that stands somewhere in Python, or all tools of an MCP server.
+
+    Raises:
+        ConfigError: as `load_tool`; or the server cannot be reached, or its SDK is missing.
+    """
+    if not place.startswith(SERVER):
+        return [load_tool(place)]
+    try:
+        from graft.toolformer.tools.servers import server_tools
+    except ImportError as error:
+        raise ConfigError(
+            f"the tool '{place}': for MCP servers a package is missing ({error.name}); install"
+            " it with: pip install 'graft-models[mcp]'"
+        ) from error
+    return server_tools(place.removeprefix(SERVER))
 
 
 def load_tool(place: str) -> Tool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from graft.errors import ToolError
 from graft.toolformer.call import Call
+from graft.toolformer.tools.arguments import Arguments
 
 
 class LateError(ToolError):
@@ -80,6 +81,8 @@ class Tool:
         retries: how often what came too late is asked again, after a wait that doubles.
         cost: of one call that is asked and not remembered, in a unit of yours.
         place: where it stands in Python, if it is none that graft brings.
+        description: what it does, where its prompt is written from that.
+        arguments: what it takes, where that is known beyond one line of text.
         helps: which texts it can help, in a line or two.
         limits: what it cannot do.
     """
@@ -100,5 +103,7 @@ class Tool:
     retries: int = 0
     cost: float = 0.0
     place: str | None = None
+    description: str = ""
+    arguments: Arguments | None = None
     helps: str = ""
     limits: str = ""

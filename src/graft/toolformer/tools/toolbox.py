@@ -12,7 +12,7 @@ from graft.errors import ConfigError
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.index import build_index
-from graft.toolformer.tools.loading import is_place, load_tool
+from graft.toolformer.tools.loading import is_place, load_tools
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
 
@@ -31,7 +31,8 @@ def tools_by_name(
     """The tools called `names`, keyed as they are written in calls.
 
     Args:
-        names: of `NAMES`, in any case, or places such as `units.py:convert`.
+        names: of `NAMES`, in any case, or places such as `units.py:convert`
+            and `mcp:python server.py`.
         corpus: the texts that search looks through: a folder, or one file.
         today: what the calendar answers where a text has no date.
         apart: whether search leaves out what overlaps with the text that asks; to be set
@@ -47,18 +48,22 @@ def tools_by_name(
     for name in dict.fromkeys(name.strip() for name in names):
         match name if is_place(name) else name.lower():
             case "calculator":
-                tool = calculator_tool()
+                found = [calculator_tool()]
             case "calendar":
-                tool = calendar_tool(today)
+                found = [calendar_tool(today)]
             case "search":
-                tool = _search_over(corpus, index_folder or default_index_folder(), apart=apart)
+                folder = index_folder or default_index_folder()
+                found = [_search_over(corpus, folder, apart=apart)]
             case place if is_place(place):
-                tool = replace(load_tool(place), place=place)
+                found = [replace(tool, place=place) for tool in load_tools(place)]
             case unknown:
                 raise ConfigError(_unknown(unknown))
-        if tool.name in tools:
-            raise ConfigError(f"two tools are called '{tool.name}' in a call; leave one out")
-        tools[tool.name] = tool
+        for tool in found:
+            if tool.name in tools:
+                raise ConfigError(
+                    f"two tools are called '{tool.name}' in a call; leave one out"
+                )
+            tools[tool.name] = tool
     return tools
 
 

@@ -1,0 +1,46 @@
+"""What a tool takes, and how that stands in a call."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from graft.errors import ToolError
+from graft.toolformer.call import Json, parse_arguments, render_arguments
+
+Values = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a tool takes: one text, or several values by their names.
+
+    Args:
+        names: in their order; the one name where `text` is true.
+        text: the argument is one text and is written in quotes.
+        checked: gives the values as the tool takes them; raises `ToolError` for others.
+    """
+
+    names: tuple[str, ...]
+    text: bool
+    checked: Callable[[Values], Mapping[str, object]]
+
+    def read(self, argument: str) -> Mapping[str, object]:
+        """The values that stand between a call's parentheses.
+
+        Raises:
+            ToolError: they cannot be read, or are not what the tool takes.
+        """
+        if self.text:
+            return self.checked({self.names[0]: argument})
+        try:
+            return self.checked(parse_arguments(argument, self.names))
+        except ValueError as error:
+            raise ToolError(str(error)) from None
+
+    def written(self, values: Values) -> str:
+        """The values as they stand between a call's parentheses."""
+        return str(values[self.names[0]]) if self.text else render_arguments(values)
+
+    def form(self, tool: str) -> str:
+        """How a call looks: `[Search("query")]`, `[convert(amount, unit)]`."""
+        inside = f'"{self.names[0]}"' if self.text else ", ".join(self.names)
+        return f"[{tool}({inside})]"

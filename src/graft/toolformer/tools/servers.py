@@ -1,0 +1,271 @@
+"""Every tool of an MCP server, over standard input and output or HTTP, by the official SDK.
+
+A server's descriptions and answers are data: they are cut, checked against its schemas, and
+never run. One connection is kept for all calls; where it breaks, the call has no answer, and
+the next one connects anew.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import shlex
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TypeVar, cast
+
+import jsonschema
+import mcp
+import mcp.types
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from graft.errors import ConfigError, ToolError
+from graft.toolformer.tools.arguments import Arguments, Values
+from graft.toolformer.tools.described import described_prompt
+from graft.toolformer.tools.tool import Context, LateError, Tool
+
+CONNECT_SECONDS = 30.0
+END_SECONDS = 5.0
+MOST_TOOLS = 500
+
+_T = TypeVar("_T")
+_Work = Callable[[mcp.Client], Coroutine[object, object, _T]]
+
+
+def server_tools(address: str) -> list[Tool]:
+    """The tools of the MCP server at `address`: a URL, or a command that starts one.
+
+    They have no examples of their own: `ToolConfig.examples` gives them some.
+
+    Raises:
+        ConfigError: the server cannot be reached, or offers no tools.
+    """
+    server = Server(address)
+    try:
+        offered = server.offered()
+    except ToolError as error:
+        raise ConfigError(f"the MCP server '{address}': {error}") from error
+    if not offered:
+        raise ConfigError(f"the MCP server '{address}' offers no tools")
+    return [_tool(server, one) for one in offered]
+
+
+class Server:
+    """An MCP server that is asked by several threads; connected when it is needed.
+
+    Args:
+        address: a URL, or a command that starts the server.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._where = _where(address)
+        self._lock = threading.Lock()
+        self._lines: list[_Line] = []
+        weakref.finalize(self, _close_all, self._lines)
+
+    def offered(self) -> list[mcp.types.Tool]:
+        """What the server offers, at most `MOST_TOOLS`.
+
+        Raises:
+            LateError: it cannot be reached.
+        """
+        return self._line().wait(_offered, CONNECT_SECONDS)
+
+    def call(self, name: str, values: Mapping[str, object], seconds: float) -> str:
+        """What a tool answers.
+
+        Raises:
+            ToolError: it has no answer; a `LateError` if not in time, or the server is away.
+        """
+
+        async def asked(client: mcp.Client) -> mcp.types.CallToolResult:
+            return await client.call_tool(name, dict(values))
+
+        return _text_of(self._line().wait(asked, seconds))
+
+    def close(self) -> None:
+        """End the connection, and the server if it was started here."""
+        with self._lock:
+            _close_all(self._lines)
+
+    def _line(self) -> "_Line":
+        with self._lock:
+            if self._lines and self._lines[-1].broken:
+                _close_all(self._lines)
+            if not self._lines:
+                self._lines.append(_Line(self._where))
+            return self._lines[-1]
+
+
+class _Line:
+    """One connection, which a thread with an event loop of its own keeps."""
+
+    def __init__(self, where: mcp.StdioServerParameters | str) -> None:
+        self.broken = False
+        self._loop = asyncio.new_event_loop()
+        self._end = asyncio.Event()
+        self._client: Future[mcp.Client] = Future()
+        self._thread = threading.Thread(
+            target=self._keep, args=(where,), name="MCP server", daemon=True
+        )
+        self._thread.start()
+        weakref.finalize(
+            self, self.close
+        )  # at the program's end: the thread holds it till then
+
+    def wait(self, work: _Work[_T], seconds: float) -> _T:
+        """What `work` comes to.
+
+        Raises:
+            ToolError: the server refuses; a `LateError` if not in time, or it is away.
+        """
+        try:
+            client = self._client.result(CONNECT_SECONDS)
+            return asyncio.run_coroutine_threadsafe(work(client), self._loop).result(seconds)
+        except TimeoutError:
+            raise LateError(f"no answer within {seconds:g} s") from None
+        except mcp.MCPError as error:
+            if self._thread.is_alive() and not _is_closed(error):
+                raise ToolError(f"the server says: {error}") from None
+            self.broken = True
+            raise LateError(f"the server is away: {error}") from None
+        except Exception as error:
+            self.broken = True
+            raise LateError(f"the server is away: {_innermost(error)}") from error
+
+    def close(self) -> None:
+        """End the connection, and the server if it was started here."""
+        self.broken = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(END_SECONDS)
+
+    def _keep(self, where: mcp.StdioServerParameters | str) -> None:
+        try:
+            self._loop.run_until_complete(self._hold(where))
+        except BaseException as error:  # noqa: BLE001 - not swallowed: carried to who waits
+            if not self._client.done():
+                self._client.set_exception(_innermost(error))
+        finally:
+            self.broken = True
+            self._loop.close()
+
+    async def _hold(self, where: mcp.StdioServerParameters | str) -> None:
+        async with mcp.Client(where) as client:
+            self._client.set_result(client)
+            await self._end.wait()
+
+
+async def _offered(client: mcp.Client) -> list[mcp.types.Tool]:
+    found, cursor = list[mcp.types.Tool](), None
+    while len(found) < MOST_TOOLS:
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    return found[:MOST_TOOLS]
+
+
+def _tool(server: Server, offered: mcp.types.Tool) -> Tool:
+    name = re.sub(r"\W", "_", offered.name)
+    description = offered.description or offered.title or ""
+    arguments = schema_arguments(offered.input_schema)
+
+    def answer(argument: str, _context: Context) -> str:
+        return server.call(offered.name, arguments.read(argument), seconds=tool.timeout_seconds)
+
+    told = json.dumps([server.address, offered.name, description, offered.input_schema])
+    tool = Tool(
+        name=name if name[:1].isalpha() else f"tool_{name}",
+        answer=answer,
+        quoted=arguments.text,
+        version=hashlib.blake2b(told.encode(), digest_size=6).hexdigest(),
+        description=description,
+        arguments=arguments,
+        timeout_seconds=30.0,
+    )
+    return replace(tool, prompt=described_prompt(tool.name, description, arguments, ()))
+
+
+def schema_arguments(schema: Mapping[str, object]) -> Arguments:
+    """What a JSON schema of an object asks for. It is never fetched from elsewhere."""
+    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties") or {})
+    validator = jsonschema.Draft202012Validator(schema, registry=Registry())
+    one_text = len(properties) == 1 and next(iter(properties.values())).get("type") == "string"
+
+    def checked(values: Values) -> dict[str, object]:
+        taken = {name: _as_asked(value, properties.get(name)) for name, value in values.items()}
+        try:
+            fault = next(validator.iter_errors(cast("dict[str, str]", taken)), None)
+        except Unresolvable as error:
+            raise ToolError(f"its schema names what is not in it: {error}") from None
+        if fault is not None:
+            raise ToolError(fault.message[:200])
+        return taken
+
+    return Arguments(tuple(properties), one_text, checked)
+
+
+def _as_asked(value: object, schema: Mapping[str, object] | None) -> object:
+    """A number that stands for a text as a text, and a text that is a number as one."""
+    kind = (schema or {}).get("type")
+    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+        return json.dumps(value)
+    if kind in ("number", "integer") and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value) if kind == "integer" else float(value)
+    return value
+
+
+def _text_of(result: mcp.types.CallToolResult) -> str:
+    """The texts of a result, or what it has in JSON; pictures and the like are left out.
+
+    Raises:
+        ToolError: the result says that it is an error.
+    """
+    parts = [one.text for one in result.content if isinstance(one, mcp.types.TextContent)]
+    text = " ".join(parts)
+    if result.is_error:
+        raise ToolError(text[:200] or "the server says that it went wrong")
+    if not text and result.structured_content is not None:
+        return json.dumps(result.structured_content, ensure_ascii=False)
+    return text
+
+
+def _where(address: str) -> mcp.StdioServerParameters | str:
+    if address.startswith(("http://", "https://")):
+        return address
+    try:
+        command, *rest = shlex.split(address)
+    except ValueError as error:
+        raise ConfigError(
+            f"the MCP server '{address}': neither a URL nor a command that starts it ({error})"
+        ) from error
+    return mcp.StdioServerParameters(
+        command=command, args=rest, encoding_error_handler="replace"
+    )
+
+
+def _is_closed(error: mcp.MCPError) -> bool:
+    return error.code == mcp.types.CONNECTION_CLOSED
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _close_all(lines: "list[_Line]") -> None:
+    while lines:
+        lines.pop().close()
