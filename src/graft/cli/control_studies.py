@@ -61,6 +61,9 @@ def _convergence(report: Report) -> list[str]:
         f"Beside the script at its best rate here, {report['script']}{reached}:",
         "",
         *told,
+        "",
+        "`accumulate` reads twice the pictures in a step; `warm-start` begins with the control "
+        "of `related`, whose own steps are not counted.",
     ]
 
 
