@@ -1,6 +1,7 @@
-"""Tools by where they stand: `units.py:convert`, `package.module:convert`, `mcp:SERVER`.
+"""Tools by where they stand: in a file, in a module, on a server, behind a service.
 
-The file is run, as an import runs it: only what the user names is loaded, never what a model's
+`units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`.
+A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
 
@@ -14,7 +15,6 @@ from graft.errors import ConfigError
 from graft.toolformer.tools.function import function_tool
 from graft.toolformer.tools.tool import Tool
 
-SERVER = "mcp:"
 _SUFFIX = ".py"
 
 
@@ -24,21 +24,29 @@ def is_place(name: str) -> bool:
 
 
 def load_tools(place: str) -> list[Tool]:
-    """The tool that stands somewhere in Python, or all tools of an MCP server.
+    """The tool that stands somewhere in Python, or all tools of a server or service.
 
     Raises:
-        ConfigError: as `load_tool`; or the server cannot be reached, or its SDK is missing.
+        ConfigError: as `load_tool`; or the server cannot be reached, or a package is missing.
     """
-    if not place.startswith(SERVER):
-        return [load_tool(place)]
+    kind, _, address = place.partition(":")
     try:
-        from graft.toolformer.tools.servers import server_tools
+        match kind:
+            case "mcp":
+                from graft.toolformer.tools.servers import server_tools
+
+                return server_tools(address)
+            case "openapi":
+                from graft.toolformer.tools.operations import operation_tools
+
+                return operation_tools(address)
+            case _:
+                return [load_tool(place)]
     except ImportError as error:
         raise ConfigError(
-            f"the tool '{place}': for MCP servers a package is missing ({error.name}); install"
-            " it with: pip install 'graft-models[mcp]'"
+            f"the tool '{place}': the package '{error.name}' is missing; install it with:"
+            f" pip install 'graft-models[{kind}]'"
         ) from error
-    return server_tools(place.removeprefix(SERVER))
 
 
 def load_tool(place: str) -> Tool:

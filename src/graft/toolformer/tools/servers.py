@@ -16,17 +16,14 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import jsonschema
 import mcp
 import mcp.types
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.tools.arguments import Arguments, Values
 from graft.toolformer.tools.described import described_prompt
+from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.tool import Context, LateError, Tool
 
 CONNECT_SECONDS = 30.0
@@ -195,36 +192,6 @@ def _tool(server: Server, offered: mcp.types.Tool) -> Tool:
         timeout_seconds=30.0,
     )
     return replace(tool, prompt=described_prompt(tool.name, description, arguments, ()))
-
-
-def schema_arguments(schema: Mapping[str, object]) -> Arguments:
-    """What a JSON schema of an object asks for. It is never fetched from elsewhere."""
-    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties") or {})
-    validator = jsonschema.Draft202012Validator(schema, registry=Registry())
-    one_text = len(properties) == 1 and next(iter(properties.values())).get("type") == "string"
-
-    def checked(values: Values) -> dict[str, object]:
-        taken = {name: _as_asked(value, properties.get(name)) for name, value in values.items()}
-        try:
-            fault = next(validator.iter_errors(cast("dict[str, str]", taken)), None)
-        except Unresolvable as error:
-            raise ToolError(f"its schema names what is not in it: {error}") from None
-        if fault is not None:
-            raise ToolError(fault.message[:200])
-        return taken
-
-    return Arguments(tuple(properties), one_text, checked)
-
-
-def _as_asked(value: object, schema: Mapping[str, object] | None) -> object:
-    """A number that stands for a text as a text, and a text that is a number as one."""
-    kind = (schema or {}).get("type")
-    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
-        return json.dumps(value)
-    if kind in ("number", "integer") and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return int(value) if kind == "integer" else float(value)
-    return value
 
 
 def _text_of(result: mcp.types.CallToolResult) -> str:

@@ -1,0 +1,132 @@
+"""Reach an address of the network, and no other one than the user meant.
+
+Private, loopback and link-local addresses are refused unless their host is allowed by name. The
+address that was checked is the one that is connected to; nothing is redirected, no proxy is
+asked, and no more is read, and for no longer, than a limit.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import httpx2
+
+from graft.errors import ToolError
+from graft.toolformer.tools.tool import LateError
+
+MOST_BYTES = 1 << 20
+CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a server; `json` goes as the body."""
+
+    method: str
+    url: str
+    query: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back, at most `MOST_BYTES` of it."""
+
+    status: int
+    kind: str
+    text: str
+
+
+def reach(request: Request, allowed: Collection[str] = ()) -> Response:
+    """Ask, and read what comes back.
+
+    Args:
+        request: whom and what to ask.
+        allowed: hosts, or hosts with their ports, that may lie at any address.
+
+    Raises:
+        ToolError: the address is refused; a `LateError` if it is away, or too slow.
+    """
+    url = httpx2.URL(request.url).copy_merge_params(
+        {name: _written(value) for name, value in request.query.items()}
+    )
+    if url.scheme not in _PORTS:
+        raise ToolError(f"{url.scheme}: only http and https are reached")
+    port = url.port or _PORTS[url.scheme]
+    place = _address_of(url.host, port, allowed)
+    timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    headers = {name: one for name, one in request.headers.items() if name.lower() != "host"}
+    headers["Host"] = url.netloc.decode("ascii")
+    try:
+        with (
+            httpx2.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client,
+            client.stream(
+                request.method,
+                url.copy_with(host=place),
+                headers=headers,
+                json=request.json,
+                extensions={"sni_hostname": url.host},
+            ) as response,
+        ):
+            return Response(
+                response.status_code,
+                response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+                _read(response),
+            )
+    except (httpx2.TransportError, httpx2.DecodingError) as error:
+        raise LateError(f"{url.host}: {error or type(error).__name__}") from None
+
+
+def authority_of(url: str) -> str:
+    """`host:port` of a URL."""
+    parsed = httpx2.URL(url)
+    return f"{parsed.host}:{parsed.port or _PORTS.get(parsed.scheme, 0)}"
+
+
+def _address_of(host: str, port: int, allowed: Collection[str]) -> str:
+    """The first address of a host that may be reached."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise LateError(f"{host}: no such host ({error})") from None
+    addresses = [str(one[4][0]) for one in found]
+    if host in allowed or f"{host}:{port}" in allowed:
+        return addresses[0]
+    for address in addresses:
+        if _is_public(address):
+            return address
+    raise ToolError(
+        f"{host}:{port} lies at {addresses[0]}, which is not public; allow it by name"
+    )
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _read(response: httpx2.Response) -> str:
+    whole, started = bytearray(), time.monotonic()
+    for part in response.iter_bytes(1 << 14):
+        whole += part
+        if len(whole) >= MOST_BYTES:
+            break
+        if time.monotonic() - started > READ_SECONDS:
+            raise LateError(f"not all was sent within {READ_SECONDS:g} s")
+    encoding = response.charset_encoding or "utf-8"
+    try:
+        return bytes(whole[:MOST_BYTES]).decode(encoding, errors="replace")
+    except LookupError:
+        return bytes(whole[:MOST_BYTES]).decode(errors="replace")
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
