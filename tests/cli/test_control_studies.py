@@ -63,11 +63,14 @@ def test_levers_are_told_beside_the_script(tmp_path: Path) -> None:
         "together": outcome(100.0),
         "decay": outcome(None),
         "warm-start": outcome(0.0),
+        "average": outcome(500.0),
     }
     text = lines("convergence", {"variants": found, **compare_levers(found)}, tmp_path)
     assert "at its best rate here, script-rate-1:" in text
     assert "* together: 4.00 times fewer steps" in text
     assert "* decay: never half way" in text
+    assert "* average: 1.25 times as many steps" in text
+    assert "* script-rate-1: the same, it is itself" in text
     assert "* warm-start: half way before its first step, for it begins with" in text
     assert (
         "| together | 100 (91-109) | 105 | 100 | converged | 0.700 (0.600-0.800) | 67% |"

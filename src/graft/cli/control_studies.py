@@ -73,7 +73,9 @@ def _times_fewer(times: float | None, one: Report) -> str:
         return "never half way"
     if half["mean"] <= 0:
         return "half way before its first step, for it begins with what another has learnt"
-    return f"{times:.2f} times fewer steps"
+    if times < 1:
+        return f"{1 / times:.2f} times as many steps"
+    return f"{times:.2f} times fewer steps" if times > 1 else "the same, it is itself"
 
 
 def _onset(report: Report) -> list[str]:

@@ -1,0 +1,56 @@
+"""What the documents claim of the studies of controls, held against their results."""
+
+from pathlib import Path
+from typing import cast
+
+from graft.store.whole import read_json
+
+ROOT = Path(__file__).parents[2]
+Result = dict[str, float]
+
+
+def report(name: str) -> dict[str, object]:
+    path = ROOT / "docs" / "results" / f"study-{name}.json"
+    return cast("dict[str, object]", read_json(path)["report"])
+
+
+def half_way(variant: str) -> Result:
+    variants = cast("dict[str, dict[str, object]]", report("convergence")["variants"])
+    return cast("Result", variants[variant]["half_way"])
+
+
+def times_fewer(variant: str) -> float:
+    return cast("dict[str, float]", report("convergence")["times_fewer"])[variant]
+
+
+def test_the_recipe_takes_less_than_half_the_steps_of_the_script_at_its_best_rate() -> None:
+    assert report("convergence")["script"] == "script-rate-4"
+    for variant in ("together", "together-without-empty-prompts"):
+        assert times_fewer(variant) > 2
+        assert half_way(variant)["high"] < half_way("script-rate-4")["low"]
+    assert f"{times_fewer('together'):.1f}" == "3.7"
+    assert f"{times_fewer('together-without-empty-prompts'):.1f}" == "7.4"
+
+
+def test_the_hint_encoders_rate_is_the_strongest_lever() -> None:
+    alone = ("late-times", "average", "empty-prompts", "decay", "zero-rate", "latent-hint")
+    assert times_fewer("hint-rate") > max(times_fewer(one) for one in alone)
+    assert 0.95 < times_fewer("together-without-hint-rate") < 1.1
+
+
+def test_emptied_prompts_and_a_latent_hint_delay_alone_and_together() -> None:
+    assert half_way("empty-prompts")["low"] > half_way("script-rate-1")["mean"]
+    assert half_way("together")["low"] > half_way("together-without-empty-prompts")["high"]
+    assert half_way("latent-hint")["mean"] > half_way("script-rate-1")["mean"]
+    assert half_way("together-with-latent-hint")["mean"] > half_way("together")["mean"]
+
+
+def test_the_power_form_stays_level_over_guidance_where_the_others_fall() -> None:
+    forms = cast("dict[str, dict[str, Result]]", report("weighting")["weighting"])
+
+    def fallen(form: str) -> float:
+        return forms[form]["1.5"]["mean"] - forms[form]["5"]["mean"]
+
+    assert abs(fallen("power")) < 0.01
+    assert fallen("none") > 0.1
+    assert fallen("resolution") > 0.1
