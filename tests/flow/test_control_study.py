@@ -191,6 +191,18 @@ def test_what_cannot_be_studied_is_told(
 
 
 @pytest.mark.usefixtures("ablations")
+def test_what_was_taught_with_other_settings_does_not_pass_for_these(
+    commands: Commands, folder: Path
+) -> None:
+    given = ("--images", str(folder / "pictures"), "--config", str(folder / "recipe.toml"))
+    out = ("--out", str(folder / "ablations"), "--set", "train.steps=5")
+    commands.begin("controlnet", "study", "ablations", *given, *out)
+    code, said = commands.end()
+    assert code == 1, said
+    assert "runs/zero: was taught with another train.steps: 4, not 5; choose another" in said
+
+
+@pytest.mark.usefixtures("ablations")
 def test_two_processes_share_the_work(folder: Path, tmp_path: Path) -> None:
     """At the same time, from pairs that are there: neither is in the other's way."""
     pairs = next((folder / "ablations").glob("pairs-*"))

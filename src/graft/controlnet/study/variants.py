@@ -19,13 +19,13 @@ from typing import cast
 
 import numpy as np
 
-from graft.config import to_table
+from graft.config import dump, to_table
 from graft.controlnet import teach as stages
 from graft.controlnet.convergence import Check, step_at
 from graft.controlnet.evaluate import closed
 from graft.controlnet.teach import Workshop
 from graft.controlnet.workshop import TeachConfig
-from graft.errors import ConfigError, DataError
+from graft.errors import ConfigError, DataError, StoreError
 from graft.scale.progress import Progress
 from graft.store.folders import whole_folder
 from graft.store.whole import read_json, write_json
@@ -49,11 +49,14 @@ def run_variants(
 
     Raises:
         ConfigError: a name is unknown, or two variants have the same.
+        StoreError: one was taught with other settings.
     """
     chosen = choose(variants, only)
     for done, variant in enumerate(chosen, start=1):
         run = run_of(out, variant.name)
-        if not (run / "report.json").is_file():
+        if (run / "report.json").is_file():
+            _refuse_another(run, _config_of(variant, out))
+        else:
             for progress in _teach(variant, out):
                 yield replace(progress, stage=f"{variant.name}: {progress.stage}")
         yield Progress("study", done, len(chosen), "trainings", variant.name)
@@ -158,21 +161,19 @@ _OF_TRAINING = ("train", "validation", "evaluate")
 
 
 def _teach(variant: Variant, out: Path) -> Iterator[Progress]:
-    config, run = variant.config, run_of(out, variant.name)
-    yield from prepare(config, out)
-    if variant.begins_with is not None:
-        control = run_of(out, variant.begins_with) / "train" / "control"
-        if not control.is_dir():
-            raise ConfigError(
-                f"'{variant.name}' begins with the control of '{variant.begins_with}', which is"
-                " not taught yet: teach that first"
-            )
-        config = replace(config, train=replace(config.train, start_from=control))
+    config, run = _config_of(variant, out), run_of(out, variant.name)
+    yield from prepare(variant.config, out)
+    control = config.train.start_from
+    if variant.begins_with is not None and (control is None or not control.is_dir()):
+        raise ConfigError(
+            f"'{variant.name}' begins with the control of '{variant.begins_with}', which is not"
+            " taught yet: teach that first"
+        )
     shop = Workshop.begin(run, config)
     for stage in _SHARED:
         if not (run / stage).exists():
             with whole_folder(run / stage) as partial:
-                source = pairs_of(config, out) / stage
+                source = pairs_of(variant.config, out) / stage
                 shutil.copytree(
                     source, partial, dirs_exist_ok=True, copy_function=_link, ignore=_LOCKS
                 )
@@ -184,6 +185,34 @@ def _teach(variant: Variant, out: Path) -> Iterator[Progress]:
         )
     yield from stages.train_control(shop)
     yield from stages.evaluate_run(shop)
+
+
+def _config_of(variant: Variant, out: Path) -> TeachConfig:
+    """The variant's settings, with the control that it begins with."""
+    if variant.begins_with is None:
+        return variant.config
+    control = run_of(out, variant.begins_with) / "train" / "control"
+    return replace(variant.config, train=replace(variant.config.train, start_from=control))
+
+
+def _refuse_another(run: Path, config: TeachConfig) -> None:
+    """Raise StoreError where a finished run has other settings than those asked for."""
+    asked, there = json.loads(dump(config)), read_json(run / "recipe.json")
+    if asked != there:
+        raise StoreError(
+            f"{run}: was taught with another {_differing(there, asked)}; choose another --out,"
+            " or remove it to teach it anew"
+        )
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> str:
+    """The first setting that differs, with its value in both."""
+    name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
+    mine, yours = one.get(name), other.get(name)
+    if isinstance(mine, dict) and isinstance(yours, dict):
+        inner = _differing(cast("dict[str, object]", mine), cast("dict[str, object]", yours))
+        return f"{name}.{inner}"
+    return f"{name}: {mine!r}, not {yours!r}"
 
 
 _LOCKS = shutil.ignore_patterns(".lock", "seconds.json", "log.jsonl")
