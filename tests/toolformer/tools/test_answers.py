@@ -211,3 +211,65 @@ def test_a_late_refusal_is_late_again(tmp_path: Path, tool: Tool) -> None:
     found = Answers(tmp_path / "a.sqlite").find(b"key")
     assert isinstance(found, LateError)
     assert str(found) == "away"
+
+
+def test_what_was_answered_before_a_bug_is_not_asked_again(
+    tmp_path: Path, tool: Tool, asked: Asked
+) -> None:
+    path, one = tmp_path / "a.sqlite", replace(tool, most_calls=1)
+    three = [(question, ANYTIME) for question in ("a", "b", "broken")]
+    with pytest.raises(KeyError):
+        Executor(Answers(path)).answer_all(one, three)
+    assert [e.outcome for e in Answers(path).entries()] == ["answer", "answer", "bug"]
+    Executor(Answers(path)).answer_all(one, [("a", ANYTIME), ("b", ANYTIME)])
+    assert asked.arguments == ["a", "b", "broken"]
+
+    def many(questions) -> list[str]:
+        return [asked(*question) for question in questions]
+
+    batched = replace(one, answer_many=many, most_at_once=2, version="2")
+    with pytest.raises(KeyError):
+        Executor(Answers(path)).answer_all(
+            batched, [(q, ANYTIME) for q in ("a", "b", "broken")]
+        )
+    Executor(Answers(path)).answer_all(batched, [("a", ANYTIME), ("b", ANYTIME)])
+    assert asked.arguments == ["a", "b", "broken"] * 2
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from graft.toolformer.tools.answers import Answers
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context, Tool
+
+def answer(argument, _):
+    if argument == "9":
+        os.kill(os.getpid(), 9)
+    return argument
+
+tool = Tool(name="Echo", answer=answer, most_calls=1)
+questions = [(str(number), Context()) for number in range(20)]
+Executor(Answers(Path(sys.argv[1]))).answer_all(tool, questions)
+"""
+
+
+def test_a_killed_program_loses_no_answer_and_no_line_of_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    killed = [sys.executable, "-c", KILLED, str(path)]
+    assert subprocess.run(killed, env=environment, check=False, timeout=60).returncode == -9
+    answers = Answers(path)
+    assert [one.argument for one in answers.entries()] == [str(number) for number in range(9)]
+    echo = Tool(name="Echo", answer=lambda *_: pytest.fail("asked again"))
+    assert Executor(answers).answer(echo, "8", ANYTIME) == "8"
+
+
+def test_a_database_of_something_else_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "mine.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE thesis (chapter TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"something else .its table 'thesis'"):
+        Answers(path)
+    assert path.read_bytes() == before

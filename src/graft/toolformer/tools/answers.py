@@ -27,8 +27,6 @@ Outcome = Literal["answer", "refusal", "late", "bug"]
 VERSION = 1
 LONGEST_IN_LEDGER = 500
 """Characters of an argument that the ledger shows."""
-ROWS_AT_ONCE = 200
-"""The ledger is written in so many rows at once; who is killed loses the last of them."""
 WAIT_SECONDS = 60.0
 """For another process that writes."""
 
@@ -104,7 +102,6 @@ class Answers:
             raise StoreError(f"{path}: not there, so nothing can be replayed from it")
         self.path, self.mode = path, mode
         self._lock = threading.RLock()
-        self._unwritten: list[tuple[object, ...]] = []
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
@@ -112,7 +109,7 @@ class Answers:
                 path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare()
-        weakref.finalize(self, _finish, self._connection, self._unwritten)
+        weakref.finalize(self, self._connection.close)
 
     def find(self, key: bytes) -> str | ToolError | None:
         """What is remembered of a question; None where it is to be asked.
@@ -156,19 +153,15 @@ class Answers:
             *(_now(), entry.tool, entry.version, _legible(entry.argument)),
             *(entry.outcome, int(entry.remembered), entry.seconds, entry.cost),
         )
-        with self._lock:
-            self._unwritten.append(row)
-            if len(self._unwritten) >= ROWS_AT_ONCE:
-                self.flush()
-
-    def flush(self) -> None:
-        """Force the ledger to disk."""
         with self._lock, self._told():
-            _write(self._connection, self._unwritten)
+            self._connection.execute(
+                "INSERT INTO call (at, tool, version, argument, outcome, remembered, seconds,"
+                " cost) VALUES (?,?,?,?,?,?,?,?)",
+                row,
+            )
 
     def spent(self) -> list[Spent]:
         """What each tool's calls came to so far, in all processes."""
-        self.flush()
         with self._lock, self._told():
             rows = self._connection.execute(
                 "SELECT tool, count(*), sum(remembered), sum(outcome = 'refusal'),"
@@ -179,7 +172,6 @@ class Answers:
 
     def entries(self) -> Iterator[Entry]:
         """The ledger's calls in their order."""
-        self.flush()
         with self._lock, self._told():
             rows = self._connection.execute(
                 "SELECT tool, version, argument, outcome, remembered, seconds, cost FROM call"
@@ -189,8 +181,7 @@ class Answers:
             yield Entry(tool, version, argument, outcome, bool(remembered), seconds, cost)
 
     def close(self) -> None:
-        """Write what is left of the ledger, and let the file go."""
-        self.flush()
+        """Let the file go."""
         with self._lock:
             self._connection.close()
 
@@ -198,6 +189,12 @@ class Answers:
         [[version]] = self._connection.execute("PRAGMA user_version").fetchall()
         if version not in (0, VERSION):
             raise StoreError(f"{self.path}: of another version of graft; take another file")
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if strange := {str(name) for (name,) in tables} - {"answer", "call"}:
+            raise StoreError(
+                f"{self.path}: a database of something else (its table '{min(strange)}'); take"
+                " another file"
+            )
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if version == 0:
@@ -224,30 +221,6 @@ class Answers:
 def open_answers(settings: AnswersConfig) -> Answers | None:
     """The file of answers that is asked for, if one is."""
     return None if settings.file is None else Answers(settings.file, settings.mode)
-
-
-def _write(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
-    """Write the ledger's rows, and empty the list."""
-    if not rows:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.executemany(
-            "INSERT INTO call (at, tool, version, argument, outcome, remembered, seconds, cost)"
-            " VALUES (?,?,?,?,?,?,?,?)",
-            rows,
-        )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    rows.clear()
-
-
-def _finish(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
-    """At the end of the program, or when nobody holds the answers any more."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connection):
-        _write(connection, rows)
 
 
 def key_of(tool: Tool, argument: str, context: Context) -> bytes:

@@ -76,51 +76,33 @@ def execute(tool: Tool, argument: str, context: Context, gate: Gate | None = Non
     return result[: tool.max_result_characters]
 
 
-def side_by_side(
-    tool: Tool, questions: Sequence[Question], notes: Sequence[str], gate: Gate
-) -> list[str | ToolError]:
-    """An answer or a refusal for each question, as many at once as the tool allows."""
-    found = dict[int, str | ToolError]()
-    places, bugs = iter(range(len(questions))), dict[int, Exception]()
+def side_by_side(work: Callable[[int], _T], count: int, workers: int) -> list[_T]:
+    """What `work` gives for 0 to `count` - 1, by so many threads at most.
 
-    def work() -> None:
+    Raises:
+        Exception: what `work` raised first in that order; nothing new is begun after it.
+    """
+    found, bugs = dict[int, _T](), dict[int, Exception]()
+    places = iter(range(count))
+
+    def go_on() -> None:
         while not bugs and (place := next(places, None)) is not None:
             try:
-                found[place] = execute(tool, *questions[place], gate)
-            except ToolError as refusal:
-                found[place] = refusal
-            except Exception as bug:  # noqa: BLE001 - raised again by who waits
+                found[place] = work(place)
+            except Exception as bug:  # noqa: BLE001 - not swallowed: raised by who waits
                 bugs[place] = bug
 
-    workers = min(tool.most_calls, len(questions))
-    for worker in [in_background(work, f"asking {tool.name}") for _ in range(workers)]:
+    for worker in [in_background(go_on, "asking") for _ in range(min(workers, count))]:
         worker.result()
     if bugs:
-        place = min(bugs)
-        if notes:
-            bugs[place].add_note(notes[place])
-        raise bugs[place]
-    return [found[place] for place in range(len(questions))]
+        raise bugs[min(bugs)]
+    return [found[place] for place in range(count)]
 
 
-def in_batches(
-    tool: Tool, questions: Sequence[Question], notes: Sequence[str], gate: Gate
+def execute_batch(
+    tool: Tool, batch: Sequence[Question], gate: Gate | None = None
 ) -> list[str | ToolError]:
-    """An answer or a refusal for each question, asked many at once."""
-    found = list[str | ToolError]()
-    for start in range(0, len(questions), tool.most_at_once):
-        batch = questions[start : start + tool.most_at_once]
-        try:
-            found += _batch_answered(tool, batch, gate)
-        except Exception as bug:
-            bug.add_note(f"while {tool.name} was asked {len(batch)} at once")
-            if notes:
-                bug.add_note(f"{notes[start]}, the first of them")
-            raise
-    return found
-
-
-def _batch_answered(tool: Tool, batch: Sequence[Question], gate: Gate) -> list[str | ToolError]:
+    """As `execute`, by `tool.answer_many`: an answer or a refusal for each question."""
     many, longest = tool.answer_many, tool.max_result_characters
     assert many is not None
 
@@ -140,6 +122,9 @@ def _batch_answered(tool: Tool, batch: Sequence[Question], gate: Gate) -> list[s
         return _patiently(tool, once)
     except ToolError as refusal:
         return [type(refusal)(*refusal.args) for _ in batch]
+    except Exception as bug:
+        bug.add_note(f"while {tool.name} was asked {len(batch)} at once")
+        raise
 
 
 def _patiently(tool: Tool, once: Callable[[], _T]) -> _T:

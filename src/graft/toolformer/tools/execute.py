@@ -12,8 +12,8 @@ from graft.toolformer.tools.answers import Answers, Entry, Outcome, key_of, outc
 from graft.toolformer.tools.asking import (
     Gate,
     execute,
+    execute_batch,
     in_background,
-    in_batches,
     side_by_side,
 )
 from graft.toolformer.tools.tool import Context, LateError, Question, Tool
@@ -80,20 +80,15 @@ class Executor:
             else:
                 places.setdefault(key, []).append(place)
         firsts = [own[0] for own in places.values()]
-        started = time.perf_counter()
-        asked = self._ask_many(tool, firsts, questions, notes)
-        seconds = (time.perf_counter() - started) / max(1, len(firsts))
+        ask = self._ask_each if tool.answer_many is None else self._ask_in_batches
+        asked = ask(
+            tool,
+            [questions[place] for place in firsts],
+            [notes[place] for place in firsts] if notes else [],
+        )
         for own, known in zip(places.values(), asked, strict=True):
-            self._remember(tool, *questions[own[0]], known)
-            for place in own:
-                again = place != own[0]
-                self._note(
-                    tool,
-                    questions[place][0],
-                    outcome_of(known),
-                    remembered=again,
-                    seconds=0.0 if again else seconds,
-                )
+            for place in own[1:]:
+                self._note(tool, questions[place][0], outcome_of(known), remembered=True)
             found |= dict.fromkeys(own, known)
         return [found[place] for place in range(len(questions))]
 
@@ -127,25 +122,44 @@ class Executor:
         self._remember(tool, argument, context, known)
         return known
 
-    def _ask_many(
-        self,
-        tool: Tool,
-        places: Sequence[int],
-        questions: Sequence[Question],
-        notes: Sequence[str],
+    def _ask_each(
+        self, tool: Tool, questions: Sequence[Question], notes: Sequence[str]
     ) -> list[str | ToolError]:
-        if not places:
-            return []
-        chosen = [questions[place] for place in places]
-        if self.answers is not None:
-            self.answers.require(tool, chosen[0][0])
-        ask = side_by_side if tool.answer_many is None else in_batches
-        try:
-            own_notes = [notes[place] for place in places] if notes else ()
-            return ask(tool, chosen, own_notes, self._gate_of(tool))
-        except Exception:
-            self._note(tool, chosen[0][0], "bug")
-            raise
+        """As many at the same time as the tool allows, each remembered as it comes."""
+
+        def ask(place: int) -> str | ToolError:
+            try:
+                return self._ask(tool, *questions[place])
+            except Exception as bug:
+                if notes:
+                    bug.add_note(notes[place])
+                raise
+
+        return side_by_side(ask, len(questions), tool.most_calls)
+
+    def _ask_in_batches(
+        self, tool: Tool, questions: Sequence[Question], notes: Sequence[str]
+    ) -> list[str | ToolError]:
+        """Many at once by `tool.answer_many`, each batch remembered as it comes."""
+        found = list[str | ToolError]()
+        for start in range(0, len(questions), tool.most_at_once):
+            batch = questions[start : start + tool.most_at_once]
+            if self.answers is not None:
+                self.answers.require(tool, batch[0][0])
+            started = time.perf_counter()
+            try:
+                answers = execute_batch(tool, batch, self._gate_of(tool))
+            except Exception as bug:
+                self._note(tool, batch[0][0], "bug", seconds=time.perf_counter() - started)
+                if notes:
+                    bug.add_note(f"{notes[start]}, the first of them")
+                raise
+            seconds = (time.perf_counter() - started) / len(batch)
+            for (argument, context), known in zip(batch, answers, strict=True):
+                self._remember(tool, argument, context, known)
+                self._note(tool, argument, outcome_of(known), seconds=seconds)
+            found += answers
+        return found
 
     def _gate_of(self, tool: Tool) -> Gate:
         with self._lock:
