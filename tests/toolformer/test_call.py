@@ -11,6 +11,7 @@ from graft.toolformer.call import (
     OPEN,
     Call,
     Json,
+    calls_in,
     parse,
     parse_arguments,
     parse_asked,
@@ -96,6 +97,18 @@ def test_a_call_is_its_three_parts_between_opening_and_close() -> None:
     call = Call("Calculator", "6 * 7", "42")
     assert OPEN + render_asked(call) + render_answer(call) == " [Calculator(6 * 7) -> 42]"
     assert render_answer(call) == f"{ARROW} 42{CLOSE}"
+
+
+def test_every_call_of_a_text_is_found_with_what_follows_it() -> None:
+    text = "A [Calculator(1 + 1) -> 2] 2, [Calendar() -> ] and [no call] [Calendar()]."
+    assert list(calls_in(text)) == [
+        (
+            Call("Calculator", "1 + 1", "2"),
+            " 2, [Calendar() -> ] and [no call] [Calendar()].",
+        ),
+        (Call("Calendar", "", ""), " and [no call] [Calendar()]."),
+        (Call("Calendar", ""), "."),
+    ]
 
 
 def test_an_empty_result_is_not_the_same_as_none() -> None:

@@ -180,3 +180,14 @@ examples = ['Bare: [strip("A [B(1)] c")] A c']
             _ = Workshop(tmp_path, load(TeachConfig, recipe, [given])).tools
     with pytest.raises(ConfigError, match="timeout_seconds is above 0"):
         load(TeachConfig, recipe, ["tool.strip.timeout_seconds=0"])
+
+
+def test_a_taught_models_tools_have_the_limits_that_they_were_taught_with(
+    tmp_path: Path,
+) -> None:
+    card = {"tools": [{"name": "Calculator"}], "tool": {"Calculator": {"timeout_seconds": 1.5}}}
+    write_json(tmp_path / "graft.json", card)
+    assert tools_of(tmp_path, None, None, None)["Calculator"].timeout_seconds == 1.5
+    write_json(tmp_path / "graft.json", {**card, "tool": {"Calculator": {"timeout": 1.5}}})
+    with pytest.raises(ConfigError, match=r"graft\.json, tool: unknown setting 'timeout'"):
+        tools_of(tmp_path, None, None, None)

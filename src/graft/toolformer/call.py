@@ -94,14 +94,17 @@ def render_answer(call: Call) -> str:
 
 def parse(text: str) -> Call | None:
     """Read the first call in `text`, or None if there is none."""
-    found = _WRITTEN.search(text)
-    if found is None:
-        return None
-    answered = ARROW in text[found.end("argument") : found.end()]
-    call = _built(found["tool"], found["argument"])
-    if call is None:
-        return None
-    return replace(call, result=found["result"] or "") if answered else call
+    return next((call for call, _ in calls_in(text)), None)
+
+
+def calls_in(text: str) -> Iterator[tuple[Call, str]]:
+    """Every call in `text`, each with what follows it."""
+    for found in _WRITTEN.finditer(text):
+        answered = ARROW in text[found.end("argument") : found.end()]
+        call = _built(found["tool"], found["argument"])
+        if call is not None:
+            result = (found["result"] or "") if answered else None
+            yield replace(call, result=result), text[found.end() :]
 
 
 def parse_asked(text: str) -> Call | None:

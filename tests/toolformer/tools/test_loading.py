@@ -30,6 +30,8 @@ number = 3
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "units.py").write_text(UNITS)
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "reading.py").write_text('print("so")\nopen("table.csv")')
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -56,7 +58,12 @@ def test_a_function_is_found_in_a_module() -> None:
         ("nowhere.py:miles", "no such file: nowhere.py"),
         ("units.py:meters", "units.py has nothing of that name"),
         ("units.py:number", "units.py has a int, no tool"),
-        ("broken.py:miles", "broken.py cannot be run: ModuleNotFoundError: No module named"),
+        ("broken.py:miles", "broken.py, line 1, cannot be run: ModuleNotFoundError: No module"),
+        (
+            "reading.py:miles",
+            "reading.py, line 2, cannot be run: FileNotFoundError",
+        ),
+        ("leaving.py:miles", "leaving.py, line 1, cannot be run: SystemExit: 3"),
         ("no_such_module:miles", "no_such_module cannot be run: ModuleNotFoundError"),
         (":miles", "cannot be run"),
     ],

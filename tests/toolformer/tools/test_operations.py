@@ -13,7 +13,7 @@ import pytest
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools import reaching
 from graft.toolformer.tools.execute import Executor
-from graft.toolformer.tools.operations import operation_tools
+from graft.toolformer.tools.operations import Operation, Parameter, operation_tools
 from graft.toolformer.tools.reaching import Request, authority_of, reach
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
@@ -97,6 +97,8 @@ DOCUMENT = {
                     {"name": "q", "in": "query", "schema": TEXT},
                     {"name": "X-Unit", "in": "header", "schema": TEXT},
                     {"name": "Host", "in": "header", "schema": TEXT},
+                    {"name": "several", "in": "query", "schema": {"type": "array"}},
+                    {"name": "crumb", "in": "cookie", "schema": TEXT},
                 ]
             }
         },
@@ -181,7 +183,32 @@ def test_values_stay_values_wherever_they_go(tools: dict[str, Tool], port: int) 
     query, headers = json.loads(said(tools["get_echo"], asked))
     assert parse_qs(query) == {"q": ["a&b=c#d /?"]}
     assert headers == {"x-unit": "km", "host": f"127.0.0.1:{port}"}
-    assert said(tools["get_echo"], '"X-Unit"="a\\nHost: evil"').startswith("LateError")
+    query, _ = json.loads(said(tools["get_echo"], 'several=("a&b", 2)'))
+    assert parse_qs(query) == {"several": ["a&b", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ('"X-Unit"="a\\nHost: evil"', "ToolError: not to be sent"),
+        ('"X-Unit"="grün"', "ToolError: not to be sent"),
+        ('q="\\ud800"', "ToolError: half of a character"),
+        ('crumb="a"', "ToolError: no argument 'crumb'"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(
+    tools: dict[str, Tool], argument: str, expected: str
+) -> None:
+    assert said(tools["get_echo"], argument).startswith(expected)
+
+
+def test_a_value_is_one_part_of_a_path_and_no_way_out_of_it() -> None:
+    km = Parameter("km", "path", {}, required=True)
+    operation = Operation("miles", "", "GET", "http://a/v1/miles/{km}", (km,))
+    assert operation.request({"km": "../x?y"}).url == "http://a/v1/miles/..%2Fx%3Fy"
+    for way in ("..", ".", ""):
+        with pytest.raises(ToolError, match="no part of a path"):
+            operation.request({"km": way})
 
 
 def test_a_slow_service_costs_its_own_answer(
@@ -263,5 +290,8 @@ def test_a_yaml_document_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         operation_tools(str(tmp_path / "nothing.json"))
     path.write_text(path.read_text().replace("operationId: 1st", "parameters: [{$ref: x}]"))
+    for wrong in ("http://[", ""):
+        with pytest.raises(ConfigError, match="OpenAPI document"):
+            operation_tools(wrong)
     with pytest.raises(ConfigError, match="names another document"):
         operation_tools(str(path))

@@ -11,10 +11,10 @@ import pytest
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, parse, render
-from graft.toolformer.tools.arguments import Arguments
+from graft.toolformer.tools import described
 from graft.toolformer.tools.described import ToolConfig, configured
 from graft.toolformer.tools.execute import Executor
-from graft.toolformer.tools.servers import Server, schema_arguments, server_tools
+from graft.toolformer.tools.servers import Server, server_tools
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
 
@@ -35,6 +35,8 @@ def say(text: str) -> str:
     "Says a text."
     if text == "die":
         os._exit(3)
+    if text == "wait":
+        time.sleep(1)
     if text == "hang":
         time.sleep(30)
     if text == "flood":
@@ -103,6 +105,14 @@ def test_what_a_server_answers_is_text_and_nothing_else(tools: dict[str, Tool]) 
     assert said(say, "flood") == "x" * 300
 
 
+def test_a_call_has_the_time_that_the_tool_has(
+    tools: dict[str, Tool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = configured(tools["say_it"], ToolConfig(timeout_seconds=100.0))
+    monkeypatch.setattr(described, "THEIR_SECONDS", 0.01)
+    assert said(patient, "wait").startswith("wait] -> ")
+
+
 def test_a_server_that_hangs_or_dies_changes_nothing_but_its_own_answer(program: Path) -> None:
     found = {tool.name: tool for tool in server_tools(f"{sys.executable} {program}")}
     say = configured(found["say_it"], ToolConfig(timeout_seconds=1.0))
@@ -161,17 +171,6 @@ def test_a_server_over_http(address: str) -> None:
 def test_a_server_that_is_not_there_is_named(address: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         server_tools(address)
-
-
-def taken(arguments: Arguments, written: str) -> object:
-    return arguments.read(written)
-
-
-def test_a_schema_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("went into the network"))
-    schema = {"properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}, "b": {}}}
-    with pytest.raises(ToolError, match="names what is not in it"):
-        taken(schema_arguments(schema), "a=1")
 
 
 def test_examples_and_pattern_come_from_a_recipe(tools: dict[str, Tool]) -> None:

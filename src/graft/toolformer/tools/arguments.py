@@ -1,5 +1,6 @@
 """What a tool takes, and how that stands in a call."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -29,12 +30,19 @@ class Arguments:
         Raises:
             ToolError: they cannot be read, or are not what the tool takes.
         """
-        if self.text:
-            return self.checked({self.names[0]: argument})
         try:
-            return self.checked(parse_arguments(argument, self.names))
+            values = self._values(argument)
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ToolError("half of a character") from None
         except ValueError as error:
             raise ToolError(str(error)) from None
+        return self.checked(values)
+
+    def _values(self, argument: str) -> Values:
+        if self.text:
+            return {self.names[0]: argument}
+        return parse_arguments(argument, self.names)
 
     def written(self, values: Values) -> str:
         """The values as they stand between a call's parentheses."""

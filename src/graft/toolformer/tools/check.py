@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from graft.errors import ToolError
-from graft.toolformer.call import Call, parse, render
+from graft.toolformer.call import Call, calls_in, render
 from graft.toolformer.call import strip as without_calls
 from graft.toolformer.tools.asking import execute
 from graft.toolformer.tools.tool import Context, Demonstration, Tool
@@ -54,10 +54,8 @@ def check_tool(tool: Tool) -> Checked:
 
 
 def _tried(tool: Tool, shown: Demonstration) -> list[Tried]:
-    found, rest = list[Tried](), shown.output
-    context = Context(shown.date, shown.text)
-    while (call := parse(rest)) is not None:
-        rest = rest.partition(render(call))[2]
+    found, context = list[Tried](), Context(shown.date, shown.text)
+    for call, rest in calls_in(shown.output):
         started = time.perf_counter()
         try:
             answered, error = call.answered(execute(tool, call.argument, context)), None

@@ -3,12 +3,14 @@
 From these the annotation prompt is written, in the shape of the tools that graft brings.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.call import Call, Json, parse, parse_arguments, render
+from graft.toolformer.call import Call, Json, calls_in, parse_arguments
 from graft.toolformer.call import strip as without_calls
 from graft.toolformer.tools.arguments import Arguments
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
@@ -17,6 +19,8 @@ MAX_POSITIONS = 20
 """Places of one text in front of which a pattern proposes."""
 LONGEST_DESCRIPTION = 400
 """Characters of a description that go into a prompt."""
+THEIR_SECONDS = 30.0
+"""A server or a service has so long to answer, unless `ToolConfig` says otherwise."""
 LONGEST_TEXT = 20_000
 """A pattern is sought in so many characters of a text."""
 
@@ -64,6 +68,37 @@ def configured(tool: Tool, settings: ToolConfig) -> Tool:
     return replace(tool, **given)
 
 
+def described_tool(
+    name: str,
+    description: str,
+    arguments: Arguments,
+    answer: Callable[[Mapping[str, object]], str],
+    told: object,
+) -> Tool:
+    """A tool that somebody else describes, such as a server; with no examples yet.
+
+    Args:
+        name: theirs; what cannot stand in a call becomes `_`.
+        description: what it does.
+        arguments: what it takes.
+        answer: what it answers to checked values.
+        told: all that they tell of it, as JSON can hold it: another version if that changes.
+    """
+    name = re.sub(r"\W+", "_", name).strip("_")
+    name = name if name[:1].isalpha() and name[:1].isascii() else f"tool_{name}"
+    written = json.dumps(told, default=str, sort_keys=True)
+    return Tool(
+        name=name,
+        answer=lambda argument, _context: answer(arguments.read(argument)),
+        prompt=described_prompt(name, description, arguments, ()),
+        quoted=arguments.text,
+        version=hashlib.blake2b(written.encode(), digest_size=6).hexdigest(),
+        description=description,
+        arguments=arguments,
+        timeout_seconds=THEIR_SECONDS,
+    )
+
+
 def described_prompt(
     tool: str, description: str, arguments: Arguments, examples: Sequence[str]
 ) -> Prompt:
@@ -89,17 +124,15 @@ def described_prompt(
 
 
 def _demonstration(tool: str, example: str, arguments: Arguments) -> Demonstration:
-    form, rest, found = arguments.form(tool), example, 0
-    while (call := parse(rest)) is not None:
+    form, calls = arguments.form(tool), [call for call, _ in calls_in(example)]
+    for call in calls:
         if call.tool != tool or call.quoted != arguments.text:
             raise ConfigError(f"{tool}: in the example {example!r} write calls as {form}")
         try:
             arguments.read(call.argument)
         except ToolError as error:
             raise ConfigError(f"{tool}: in the example {example!r}: {error}") from error
-        found += 1
-        rest = rest.partition(render(call))[2]
-    if not found:
+    if not calls:
         raise ConfigError(f"{tool}: the example {example!r} holds no call {form}")
     return Demonstration(without_calls(example), example)
 

@@ -25,8 +25,6 @@ from graft.toolformer.tools.arguments import Arguments, Values
 from graft.toolformer.tools.described import described_prompt, pattern_rules
 from graft.toolformer.tools.tool import Context, Tool, no_calls
 
-MOST_EXAMPLES = 10
-
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -84,7 +82,7 @@ def function_tool(
     found = Tool(
         name=name,
         answer=answer,
-        prompt=described_prompt(name, description, arguments, examples[:MOST_EXAMPLES]),
+        prompt=described_prompt(name, description, arguments, examples),
         rules=pattern_rules(name, pattern, arguments) if pattern else no_calls,
         quoted=arguments.text,
         by_text=context is not None,

@@ -4,12 +4,11 @@ The document and what the service answers are data: cut, checked against their s
 never run. Only the service's own address and public ones are reached (`reaching`).
 """
 
-import hashlib
 import json
-import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urljoin
@@ -17,11 +16,10 @@ from urllib.parse import quote, urljoin
 import yaml
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.tools.arguments import Arguments
-from graft.toolformer.tools.described import described_prompt
+from graft.toolformer.tools.described import described_tool
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
-from graft.toolformer.tools.tool import Context, LateError, Tool
+from graft.toolformer.tools.tool import LateError, Tool
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MOST_OPERATIONS = 500
@@ -32,33 +30,56 @@ _JSON = "application/json"
 Table = Mapping[str, object]
 
 
+_SENT_IN = ("path", "query", "header")
+_FIELD, _BODY = "field of the body", "body"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of an operation, and where it goes: `_SENT_IN`, `_FIELD` or `_BODY`."""
+
+    name: str
+    place: str
+    schema: object
+    required: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: where each of its arguments goes."""
+    """One operation of a service."""
 
+    name: str
+    description: str
     method: str
     url: str
-    places: Mapping[str, str]
-    """`path`, `query`, `header`, `body`, or `whole body`, by the argument's name."""
+    parameters: tuple[Parameter, ...]
 
     def request(self, values: Mapping[str, object]) -> Request:
-        """What is asked with these values."""
-        of = {place: dict[str, object]() for place in (*_PLACES, _WHOLE)}
-        for name, value in values.items():
-            of[self.places[name]][name] = value
-        url = self.url
-        for name, value in of["path"].items():
-            if _plain(value) in ("", ".", ".."):
-                raise ToolError(f"{name}: {_plain(value)!r} is no part of a path")
-            url = url.replace(f"{{{name}}}", quote(_plain(value), safe=""))
-        body = of["body"] or next(iter(of[_WHOLE].values()), None)
-        query = {name: _plain(value) for name, value in of["query"].items()}
-        headers = {name: _plain(value) for name, value in of["header"].items()}
-        return Request(self.method, url, query, headers, body)
+        """What is asked with these values.
 
-
-_PLACES = ("path", "query", "header", "body")
-_WHOLE = "whole body"
+        Raises:
+            ToolError: one is no part of a path.
+        """
+        url, body = self.url, dict[str, object]()
+        query, headers = dict[str, str | list[str]](), dict[str, str]()
+        whole: object = None
+        for one in self.parameters:
+            if one.name not in values:
+                continue
+            value = values[one.name]
+            match one.place:
+                case "path":
+                    url = url.replace(f"{{{one.name}}}", _part(one.name, value))
+                case "query":
+                    several = isinstance(value, list)
+                    query[one.name] = [*map(_plain, value)] if several else _plain(value)
+                case "header":
+                    headers[one.name] = _plain(value)
+                case "body":
+                    whole = value
+                case _:
+                    body[one.name] = value
+        return Request(self.method, url, query, headers, body or whole)
 
 
 def operation_tools(address: str) -> list[Tool]:
@@ -73,43 +94,42 @@ def operation_tools(address: str) -> list[Tool]:
     """
     try:
         where, *allowed = shlex.split(address)
-    except ValueError as error:
+    except ValueError as error:  # nothing, or quotes that do not close
         raise ConfigError(f"the OpenAPI document '{address}': {error}") from error
     is_url = where.startswith(("http://", "https://"))
     if is_url:
-        allowed.append(authority_of(where))
+        allowed.append(_authority(where))
     document = _read(where, allowed) if is_url else _read_file(Path(where))
     base = _base(document, where if is_url else None, address)
     tools = [
-        _tool(name, described, document, operation, allowed)
-        for name, described, operation in _operations(document, base)
-    ][:MOST_OPERATIONS]
+        _tool(one, document, allowed)
+        for one in islice(_operations(document, base), MOST_OPERATIONS)
+    ]
     if not tools:
         raise ConfigError(f"the OpenAPI document '{where}' describes no operations")
     return tools
 
 
-def _tool(
-    name: str, described: Table, document: Table, operation: Operation, allowed: Sequence[str]
-) -> Tool:
-    schema = _schema(described, document)
-    arguments: Arguments = schema_arguments(schema)
-    description = str(described.get("summary") or described.get("description") or "")
-
-    def answer(argument: str, _context: Context) -> str:
-        return _answer_of(reach(operation.request(arguments.read(argument)), allowed))
-
-    told = json.dumps([operation.method, operation.url, description, described], default=str)
-    tool = Tool(
-        name=name,
-        answer=answer,
-        quoted=arguments.text,
-        version=hashlib.blake2b(told.encode(), digest_size=6).hexdigest(),
-        description=description,
-        arguments=arguments,
-        timeout_seconds=30.0,
+def _tool(operation: Operation, document: Table, allowed: Sequence[str]) -> Tool:
+    schema = {
+        "type": "object",
+        "properties": {one.name: one.schema for one in operation.parameters},
+        "components": document.get("components", {}),
+    }
+    if required := [one.name for one in operation.parameters if one.required]:
+        schema["required"] = required
+    is_30 = str(document["openapi"]).startswith("3.0")
+    try:
+        arguments = schema_arguments(schema, openapi_30=is_30)
+    except ConfigError as error:
+        raise ConfigError(f"the operation '{operation.name}': {error}") from error
+    return described_tool(
+        operation.name,
+        operation.description,
+        arguments,
+        lambda values: _answer_of(reach(operation.request(values), allowed)),
+        [asdict(operation), document.get("components", {})],
     )
-    return replace(tool, prompt=described_prompt(name, description, arguments, ()))
 
 
 def _answer_of(response: Response) -> str:
@@ -126,73 +146,44 @@ def _answer_of(response: Response) -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def _operations(document: Table, base: str) -> Iterator[tuple[str, Table, Operation]]:
-    """Each operation's name, its description with all its parameters, and itself."""
+def _operations(document: Table, base: str) -> Iterator[Operation]:
     for path, item in _table(document.get("paths")).items():
         shared = _list(_table(item).get("parameters"))
         for method in METHODS:
-            described = _table(_table(item).get(method))
-            if not described:
-                continue
-            parameters = [
-                _followed(document, one)
-                for one in (*shared, *_list(described.get("parameters")))
-            ]
-            whole = {**described, "parameters": parameters}
-            name = str(described.get("operationId") or f"{method} {path}")
-            name = re.sub(r"\W+", "_", name).strip("_")
-            url = base.rstrip("/") + str(path)
-            operation = Operation(method.upper(), url, _places(whole, document))
-            yield name if name[:1].isalpha() else f"tool_{name}", whole, operation
+            told = _table(_table(item).get(method))
+            if told:
+                given = (*shared, *_list(told.get("parameters")))
+                sent = [_sent(_followed(document, one)) for one in given]
+                fields = _fields(told, document, {one.name for one in sent if one})
+                yield Operation(
+                    str(told.get("operationId") or f"{method} {path}"),
+                    str(told.get("summary") or told.get("description") or ""),
+                    method.upper(),
+                    base.rstrip("/") + str(path),
+                    (*(one for one in sent if one), *fields),
+                )
 
 
-def _places(described: Table, document: Table) -> dict[str, str]:
-    parameters = cast("Sequence[Table]", described["parameters"])
-    places = {
-        str(one["name"]): str(one["in"])
-        for one in parameters
-        if one.get("in") in _PLACES and "name" in one
-    }
-    body = _body(described, document)
-    if body is not None:
-        inner = _table(_followed(document, body).get("properties"))
-        if inner and not set(inner) & set(places):
-            places |= dict.fromkeys(inner, "body")
-        else:
-            places["body"] = _WHOLE
-    return places
+def _sent(told: Table) -> Parameter | None:
+    """A parameter of path, query or header; cookies are not sent."""
+    name, place = told.get("name"), str(told.get("in"))
+    if not isinstance(name, str) or place not in _SENT_IN:
+        return None
+    required = place == "path" or told.get("required") is True
+    return Parameter(name, place, told.get("schema", {}), required)
 
 
-def _schema(described: Table, document: Table) -> dict[str, object]:
-    """A JSON schema of all arguments together."""
-    properties, required = dict[str, object](), list[str]()
-    for one in cast("Sequence[Table]", described["parameters"]):
-        name = str(one.get("name"))
-        if one.get("in") in _PLACES:
-            properties[name] = one.get("schema") or {}
-            required += [name] * bool(one.get("required"))
-    body = _body(described, document)
-    if body is not None:
-        followed = _followed(document, body)
-        inner = _table(followed.get("properties"))
-        if inner and not set(inner) & set(properties):
-            properties |= inner
-            required += [str(one) for one in _list(followed.get("required"))]
-        else:
-            properties["body"] = body
-            required.append("body")
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "components": document.get("components", {}),
-    }
-
-
-def _body(described: Table, document: Table) -> Table | None:
-    content = _table(_followed(document, described.get("requestBody")).get("content"))
-    schema = _table(content.get(_JSON)).get("schema")
-    return None if schema is None else _table(schema)
+def _fields(told: Table, document: Table, taken: Collection[str]) -> list[Parameter]:
+    """The fields of a JSON body; or the body, where it has none or they are called the same."""
+    body = _followed(document, told.get("requestBody"))
+    content = _table(_table(body.get("content")).get(_JSON))
+    if "schema" not in content:
+        return []
+    schema = _followed(document, content["schema"])
+    fields, required = _table(schema.get("properties")), _list(schema.get("required"))
+    if not fields or set(fields) & set(taken):
+        return [Parameter("body", _BODY, content["schema"], body.get("required") is True)]
+    return [Parameter(name, _FIELD, one, name in required) for name, one in fields.items()]
 
 
 def _followed(document: Table, value: object) -> Table:
@@ -222,6 +213,13 @@ def _base(document: Table, where: str | None, address: str) -> str:
             f"the OpenAPI document '{address}': does not say where its service is (`servers`)"
         )
     return whole
+
+
+def _authority(url: str) -> str:
+    try:
+        return authority_of(url)
+    except ToolError as error:
+        raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
 
 
 def _read(url: str, allowed: Collection[str]) -> Table:
@@ -274,6 +272,14 @@ def _table(value: object) -> Table:
 
 def _list(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _part(name: str, value: object) -> str:
+    """A value as one part of a path, and no way out of it."""
+    plain = _plain(value)
+    if plain in ("", ".", ".."):
+        raise ToolError(f"{name}: {plain!r} is no part of a path")
+    return quote(plain, safe="")
 
 
 def _plain(value: object) -> str:

@@ -17,7 +17,8 @@ from graft.errors import ToolError
 from graft.toolformer.tools.tool import LateError
 
 MOST_BYTES = 1 << 20
-CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+CONNECT_SECONDS, READ_SECONDS = 5.0, 600.0
+"""A `Tool` has a time limit of its own; what nobody waits for any more ends after this."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,7 +28,7 @@ class Request:
 
     method: str
     url: str
-    query: Mapping[str, object] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object | None = None
 
@@ -51,9 +52,7 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
     Raises:
         ToolError: the address is refused; a `LateError` if it is away, or too slow.
     """
-    url = httpx2.URL(request.url).copy_merge_params(
-        {name: _written(value) for name, value in request.query.items()}
-    )
+    url = _parsed(request.url).copy_merge_params(request.query)
     if url.scheme not in _PORTS:
         raise ToolError(f"{url.scheme}: only http and https are reached")
     port = url.port or _PORTS[url.scheme]
@@ -77,14 +76,27 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
                 response.headers.get("content-type", "").partition(";")[0].strip().lower(),
                 _read(response),
             )
+    except (httpx2.LocalProtocolError, UnicodeEncodeError) as error:
+        raise ToolError(f"not to be sent: {error}") from None
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise LateError(f"{url.host}: {error or type(error).__name__}") from None
 
 
 def authority_of(url: str) -> str:
-    """`host:port` of a URL."""
-    parsed = httpx2.URL(url)
+    """`host:port` of a URL.
+
+    Raises:
+        ToolError: it is none.
+    """
+    parsed = _parsed(url)
     return f"{parsed.host}:{parsed.port or _PORTS.get(parsed.scheme, 0)}"
+
+
+def _parsed(url: str) -> httpx2.URL:
+    try:
+        return httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ToolError(f"{url[:80]!r} is no address: {error}") from None
 
 
 def _address_of(host: str, port: int, allowed: Collection[str]) -> str:
@@ -124,9 +136,3 @@ def _read(response: httpx2.Response) -> str:
         return bytes(whole[:MOST_BYTES]).decode(encoding, errors="replace")
     except LookupError:
         return bytes(whole[:MOST_BYTES]).decode(errors="replace")
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

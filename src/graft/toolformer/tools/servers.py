@@ -7,27 +7,26 @@ the next one connects anew.
 
 import asyncio
 import contextlib
-import hashlib
 import json
-import re
 import shlex
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TypeVar
 
 import mcp
 import mcp.types
 
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.tools.described import described_prompt
+from graft.toolformer.tools.described import described_tool
 from graft.toolformer.tools.schemas import schema_arguments
-from graft.toolformer.tools.tool import Context, LateError, Tool
+from graft.toolformer.tools.tool import LateError, Tool
 
 CONNECT_SECONDS = 30.0
 END_SECONDS = 5.0
+LONGEST_SECONDS = 600.0
+"""A call that nobody waits for any more is given up after this."""
 MOST_TOOLS = 500
 
 _T = TypeVar("_T")
@@ -77,8 +76,10 @@ class Server:
         """
         return self._line().wait(_offered, CONNECT_SECONDS)
 
-    def call(self, name: str, values: Mapping[str, object], seconds: float) -> str:
-        """What a tool answers.
+    def call(
+        self, name: str, values: Mapping[str, object], seconds: float = LONGEST_SECONDS
+    ) -> str:
+        """What a tool answers; a `Tool` has a time limit of its own.
 
         Raises:
             ToolError: it has no answer; a `LateError` if not in time, or the server is away.
@@ -115,9 +116,7 @@ class _Line:
             target=self._keep, args=(where,), name="MCP server", daemon=True
         )
         self._thread.start()
-        weakref.finalize(
-            self, self.close
-        )  # at the program's end: the thread holds it till then
+        weakref.finalize(self, self.close)  # at the program's end, till when the thread has it
 
     def wait(self, work: _Work[_T], seconds: float) -> _T:
         """What `work` comes to.
@@ -127,15 +126,26 @@ class _Line:
         """
         try:
             client = self._client.result(CONNECT_SECONDS)
-            return asyncio.run_coroutine_threadsafe(work(client), self._loop).result(seconds)
         except TimeoutError:
+            self.broken = True
+            raise LateError(f"not connected within {CONNECT_SECONDS:g} s") from None
+        except Exception as error:
+            raise LateError(f"the server is away: {error}") from error
+        try:
+            asked = asyncio.run_coroutine_threadsafe(work(client), self._loop)
+        except RuntimeError as ended:
+            raise LateError("the server is away: the connection has ended") from ended
+        try:
+            return asked.result(seconds)
+        except TimeoutError:
+            asked.cancel()
             raise LateError(f"no answer within {seconds:g} s") from None
         except mcp.MCPError as error:
             if self._thread.is_alive() and not _is_closed(error):
                 raise ToolError(f"the server says: {error}") from None
             self.broken = True
             raise LateError(f"the server is away: {error}") from None
-        except Exception as error:
+        except Exception as error:  # whatever the SDK raises at what a server sends
             self.broken = True
             raise LateError(f"the server is away: {_innermost(error)}") from error
 
@@ -174,24 +184,20 @@ async def _offered(client: mcp.Client) -> list[mcp.types.Tool]:
 
 
 def _tool(server: Server, offered: mcp.types.Tool) -> Tool:
-    name = re.sub(r"\W", "_", offered.name)
     description = offered.description or offered.title or ""
-    arguments = schema_arguments(offered.input_schema)
-
-    def answer(argument: str, _context: Context) -> str:
-        return server.call(offered.name, arguments.read(argument), seconds=tool.timeout_seconds)
-
-    told = json.dumps([server.address, offered.name, description, offered.input_schema])
-    tool = Tool(
-        name=name if name[:1].isalpha() else f"tool_{name}",
-        answer=answer,
-        quoted=arguments.text,
-        version=hashlib.blake2b(told.encode(), digest_size=6).hexdigest(),
-        description=description,
-        arguments=arguments,
-        timeout_seconds=30.0,
+    try:
+        arguments = schema_arguments(offered.input_schema)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the MCP server '{server.address}', its tool '{offered.name}': {error}"
+        ) from error
+    return described_tool(
+        offered.name,
+        description,
+        arguments,
+        lambda values: server.call(offered.name, values),
+        [server.address, offered.name, description, offered.input_schema],
     )
-    return replace(tool, prompt=described_prompt(tool.name, description, arguments, ()))
 
 
 def _text_of(result: mcp.types.CallToolResult) -> str:
