@@ -1,5 +1,6 @@
 """`graft tools` says what is so, and its exit status too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def test_a_tool_is_tried(units: str) -> None:
     )
     assert "no argument 'kn'" in said("try", units, "kn=10", status=1)
     assert "cannot stand in a call" in said("try", "calculator", "[1]", status=1)
+
+
+def test_where_a_place_brings_several_one_is_named(tmp_path: Path) -> None:
+    document = {"openapi": "3.1.0", "servers": [{"url": "http://127.0.0.1:1"}]}
+    paths = {f"/{name}": {"get": {"operationId": name}} for name in ("one", "two")}
+    (tmp_path / "api.json").write_text(json.dumps({**document, "paths": paths}))
+    place = f"openapi:{tmp_path / 'api.json'}"
+    for words in ((place,), (place, "--tool", "three")):
+        found = CliRunner().invoke(app, ["tools", "try", *words])
+        assert "name one with --tool: one, two" in str(found.exception)
+    assert "not public" in said("try", place, "--tool", "two", status=1)
 
 
 def test_a_search_is_tried_over_the_texts_that_are_named(tmp_path: Path) -> None:

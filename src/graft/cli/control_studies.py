@@ -69,9 +69,9 @@ def _convergence(report: Report) -> list[str]:
 
 def _times_fewer(times: float | None, one: Report) -> str:
     half = cast("Result | None", one["half_way"])
-    if times is None or half is None:
+    if half is None:
         return "never half way"
-    if half["mean"] <= 0:
+    if times is None:
         return "half way before its first step, for it begins with what another has learnt"
     if times < 1:
         return f"{1 / times:.2f} times as many steps"

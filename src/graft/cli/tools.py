@@ -59,6 +59,9 @@ def list_tools(
 def try_tool(
     name: Annotated[str, typer.Argument(help="a name, or a place as units.py:convert")],
     argument: Annotated[str, typer.Argument(help="what stands between the parentheses")] = "",
+    tool: Annotated[
+        str | None, typer.Option(help="which one, where the place brings several")
+    ] = None,
     search: Search = None,
     today: Today = None,
 ) -> None:
@@ -71,16 +74,16 @@ def try_tool(
     from graft.toolformer.tools.asking import execute
     from graft.toolformer.tools.tool import Context
 
-    [tool] = _tools([name], search, today).values()
-    written = f'"{argument}"' if tool.quoted else argument
-    call = parse_asked(f"{tool.name}({written})")
+    chosen = _one_of(_tools([name], search, today), tool)
+    written = f'"{argument}"' if chosen.quoted else argument
+    call = parse_asked(f"{chosen.name}({written})")
     if call is None:
         typer.echo(
             f"{argument!r} cannot stand in a call: it has brackets or an arrow", err=True
         )
         raise typer.Exit(1)
     try:
-        typer.echo(render(call.answered(execute(tool, call.argument, Context()))))
+        typer.echo(render(call.answered(execute(chosen, call.argument, Context()))))
     except ToolError as error:
         typer.echo(f"no answer: {error}", err=True)
         raise typer.Exit(1) from None
@@ -136,6 +139,17 @@ def ledger(
         counts = (one.calls, one.remembered, one.refusals, one.late, one.bugs)
         table.add_row(one.tool, *map(str, counts), f"{one.seconds:.2f}", f"{one.cost:g}")
     Console().print(table)
+
+
+def _one_of(tools: dict[str, Tool], name: str | None) -> Tool:
+    from graft.errors import ConfigError
+
+    if name is None and len(tools) == 1:
+        return next(iter(tools.values()))
+    if name not in tools:
+        missing = "several tools" if name is None else f"no tool '{name}'"
+        raise ConfigError(f"{missing}; name one with --tool: {', '.join(tools)}")
+    return tools[name]
 
 
 def _tools(names: list[str], search: Path | None, today: str | None) -> dict[str, Tool]:

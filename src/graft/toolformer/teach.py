@@ -293,7 +293,7 @@ def _told(
 
 
 def _recommend(model: Path, shop: Workshop) -> None:
-    """Tell in a model's card when it is to open a call, and what its search looks through."""
+    """Tell in a model's card when to open a call, what to search in, and the tools' limits."""
     remove_partial(model)
     card = read_json(model / "graft.json")
     config = shop.config
@@ -303,4 +303,15 @@ def _recommend(model: Path, shop: Workshop) -> None:
         "max_calls": config.run.max_calls,
     }
     card["search"] = str((config.search or config.corpus).resolve())
+    if config.tool:
+        card["tool"] = {name: _limits(settings) for name, settings in config.tool.items()}
     write_json(model / "graft.json", card)
+
+
+def _limits(settings: ToolConfig) -> dict[str, object]:
+    """What of a tool's settings counts when a taught model calls it."""
+    return {
+        name: value
+        for name, value in to_table(settings).items()
+        if value is not None and name not in ("examples", "pattern")
+    }

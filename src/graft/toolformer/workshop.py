@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
-from graft.config import dump, load, to_table
+from graft.config import dump, fill, load, to_table
 from graft.errors import ConfigError, StoreError
 from graft.models.huggingface import HuggingFaceModel, load_model
 from graft.store.runs import Run, refuse_another, write_text
@@ -227,6 +227,8 @@ def tools_of(
 ) -> dict[str, Tool]:
     """The tools that a taught model's `graft.json` names, or those that `names` names.
 
+    With the limits that they had when the model was taught.
+
     Raises:
         ConfigError: the card names a tool that stands in somebody's Python: a card is data and
             runs nothing, so that has to be named by `names`.
@@ -243,4 +245,10 @@ def tools_of(
     chosen = names if names is not None else [tool["name"] for tool in written]
     looked = cast("str | None", card.get("search"))
     corpus = search or (None if looked is None else Path(looked))
-    return tools_by_name(chosen, corpus=corpus, today=today)
+    tools = tools_by_name(chosen, corpus=corpus, today=today)
+    limits = cast("dict[str, dict[str, object]]", card.get("tool", {}))
+    told = f"{folder / 'graft.json'}, tool"
+    return {
+        name: configured(tool, fill(ToolConfig, limits.get(name, {}), told))
+        for name, tool in tools.items()
+    }

@@ -73,15 +73,16 @@ def script_of(recipe: TrainConfig) -> TrainConfig:
 def compare_levers(found: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """How many times fewer steps each variant needs than the script at its best rate.
 
-    By `half_way`; None where a variant never comes half way. If the script never does, its
-    last step stands in its place, and the factor is a lower bound.
+    By `half_way`; None where a variant never comes half way, or is there before its first
+    step. If the script never comes there, its last step stands in its place, and the factor is
+    a lower bound.
     """
     scripts = {name: half_way(one) for name, one in found.items() if name.startswith("script")}
     reached = {name: step for name, step in scripts.items() if step is not None}
     best = min(reached, key=reached.__getitem__) if reached else next(iter(scripts))
     steps = reached.get(best, cast("float", found[best]["steps"]))
     fewer = {
-        name: None if (own := half_way(one)) is None else steps / max(own, 1.0)
+        name: steps / own if (own := half_way(one)) is not None and own > 0 else None
         for name, one in found.items()
     }
     return {"script": best, "script_reached": bool(reached), "times_fewer": fewer}

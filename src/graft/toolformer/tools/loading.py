@@ -8,6 +8,7 @@ card names.
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -68,16 +69,26 @@ def load_tool(place: str) -> Tool:
 
 
 def _module(where: str, place: str) -> ModuleType:
+    path = Path(where)
+    if path.suffix == _SUFFIX and not path.is_file():
+        raise ConfigError(f"the tool '{place}': no such file: {where}")
     try:
-        if not where.endswith(_SUFFIX):
-            return importlib.import_module(where)
-        return _run_file(Path(where))
-    except FileNotFoundError as error:
-        raise ConfigError(f"the tool '{place}': no such file: {where}") from error
-    except Exception as error:
+        return _run_file(path) if path.suffix == _SUFFIX else importlib.import_module(where)
+    except (Exception, SystemExit) as error:  # it may raise whatever it likes
         raise ConfigError(
-            f"the tool '{place}': {where} cannot be run: {type(error).__name__}: {error}"
+            f"the tool '{place}': {where}{_line_of(error, path)} cannot be run: "
+            f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """Where in the file it happened, if it did."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path.resolve())
+    ]
+    return f", line {lines[-1]}," if lines else ""
 
 
 def _run_file(path: Path) -> ModuleType:
@@ -85,9 +96,9 @@ def _run_file(path: Path) -> ModuleType:
     name = f"graft_tools_of_{path.resolve()}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path.resolve(strict=True))
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
