@@ -1,10 +1,12 @@
 """The tutorial is gone through as it stands, in one empty folder."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +17,40 @@ COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
 
-def run(command: str, folder: Path) -> str:
-    program, *rest = shlex.split(command)
-    started = {"python": [sys.executable], "graft": GRAFT}[program]
+def run(command: str, folder: Path, background: list[subprocess.Popen[str]]) -> str:
+    program, *rest = shlex.split(command.removesuffix("&"))
+    words = [*{"python": [sys.executable], "graft": GRAFT}[program], *rest]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if command.endswith("&"):
+        begun = subprocess.Popen(
+            words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        background.append(begun)
+        assert begun.stdout is not None
+        return begun.stdout.readline()
     done = subprocess.run(
-        [*started, *rest], cwd=folder, capture_output=True, text=True, timeout=400, check=False
+        words,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     folder = tmp_path_factory.mktemp("tutorial")
     for name, text in FILES:
         (folder / name).write_text(text)
-    return folder, [run(command, folder) for command in COMMANDS]
+    background = list[subprocess.Popen[str]]()
+    yield folder, {command: run(command, folder, background) for command in COMMANDS}
+    for process in background:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 def test_function_and_recipe_are_under_thirty_lines() -> None:
@@ -39,7 +59,7 @@ def test_function_and_recipe_are_under_thirty_lines() -> None:
 
 
 def test_the_model_calls_the_tool_and_is_right_where_the_control_is_not(
-    said: tuple[Path, list[str]],
+    said: tuple[Path, dict[str, str]],
 ) -> None:
     folder, _ = said
     results = json.loads((folder / "runs/miles/report.json").read_text())["tasks"]["questions"]
@@ -49,7 +69,27 @@ def test_the_model_calls_the_tool_and_is_right_where_the_control_is_not(
         assert results[other]["accuracy"] < 0.2
 
 
-def test_the_last_command_says_what_the_page_says(said: tuple[Path, list[str]]) -> None:
-    _, [*_, last] = said
-    assert "that is [Miles(km=43) -> 26.7 miles]" in last
+def test_the_taught_model_writes_what_the_page_says(said: tuple[Path, dict[str, str]]) -> None:
+    _, outputs = said
+    [told] = [text for command, text in outputs.items() if "toolformer run" in command]
+    assert "that is [Miles(km=43) -> 26.7 miles]" in told
     assert "`[Miles(km=43) -> 26.7 miles]`" in PAGE
+
+
+@pytest.mark.parametrize("place", ["mcp:python server.py", "openapi:http://127.0.0.1:18423"])
+def test_tools_of_a_server_and_of_a_service_are_tried(
+    said: tuple[Path, dict[str, str]], place: str
+) -> None:
+    _, outputs = said
+    [tried] = [text for one, text in outputs.items() if "tools try" in one and place in one]
+    assert tried == "[miles(km=43) -> 26.7 miles]\n"
+
+
+@pytest.mark.parametrize("run", ["server", "service"])
+def test_calls_of_a_server_and_of_a_service_are_kept(
+    said: tuple[Path, dict[str, str]], run: str
+) -> None:
+    folder, _ = said
+    kept = json.loads((folder / "runs" / run / "keep" / "report.json").read_text())
+    assert kept["candidates"]["miles"] == 60
+    assert kept["kept"]["miles"] > 20
