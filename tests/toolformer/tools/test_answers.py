@@ -234,6 +234,8 @@ def test_what_was_answered_before_a_bug_is_not_asked_again(
         )
     Executor(Answers(path)).answer_all(batched, [("a", ANYTIME), ("b", ANYTIME)])
     assert asked.arguments == ["a", "b", "broken"] * 2
+    ends = [entry.outcome for entry in Answers(path).entries() if not entry.remembered]
+    assert ends == ["answer", "answer", "bug"] * 2
 
 
 KILLED = """

@@ -254,6 +254,7 @@ def test_many_questions_are_answered_in_their_order_and_equal_ones_asked_once() 
     assert many_asked(one_by_one, arguments) == many_asked(batched, arguments) == expected
     assert batches == [["a", "b", "no"], ["c", "d"]]
     assert many_asked(batched, []) == []
+    assert many_asked(replace(batched, max_result_characters=2), ["abc", "d"]) == ["AB", "D"]
 
 
 def test_a_bug_among_many_is_told_with_its_note() -> None:
@@ -295,6 +296,17 @@ def test_no_more_calls_run_at_once_than_the_tool_allows() -> None:
     futures = [executor.submit(tool, one, ANYTIME) for one in arguments]
     assert [future.result(60) for future in futures] == arguments  # who waits is not late
     assert most == 3
+
+
+def test_who_waits_for_others_that_come_back_is_not_late() -> None:
+    def answer(argument: str, _context: Context) -> str:
+        time.sleep(0.05)
+        return argument
+
+    tool = Tool(name="Busy", answer=answer, most_calls=1, timeout_seconds=0.7)
+    executor, arguments = Executor(), [str(number) for number in range(30)]
+    futures = [executor.submit(tool, one, ANYTIME) for one in arguments]
+    assert [future.result(60) for future in futures] == arguments  # the last after 1.5 s
 
 
 def test_what_came_too_late_is_asked_again_as_often_as_allowed(

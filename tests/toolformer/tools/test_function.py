@@ -90,6 +90,21 @@ def test_the_pattern_proposes_calls_that_the_tool_can_answer() -> None:
     assert [answer(miles, call.argument) for _, call in proposed] == ["7.5 miles", "0.2 miles"]
 
 
+def test_a_call_is_proposed_in_front_of_a_word_only() -> None:
+    def double(amount: int) -> int:
+        return 2 * amount
+
+    one = function_tool(double, pattern="twice (?P<amount>[0-9]+)")
+    assert [at for at, _ in one.rules("twice 3 is, twice 4, twice 5", ANYTIME)] == [7]
+
+
+def test_a_number_that_stands_for_a_text_is_one() -> None:
+    def repeat(text: str, times: int = 2) -> str:
+        return text * times
+
+    assert answer(function_tool(repeat), "12") == "1212"
+
+
 def test_one_text_is_written_in_quotes() -> None:
     def upper(text: str) -> str:
         return text.upper()

@@ -1,6 +1,7 @@
 """Operations of an HTTP service, which is a real process on loopback."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -45,6 +46,10 @@ class Service(BaseHTTPRequestHandler):
             time.sleep(20)
         if parts.path == "/v1/flood":
             return self.answer("x" * 5_000_000, "text/plain")
+        if parts.path == "/v1/endless":
+            self.answer("x", "text/plain")
+            while True:
+                self.wfile.write(b"x" * 65536)
         if parts.path == "/v1/elsewhere":
             return self.answer("", status=302, Location="http://127.0.0.1:1/secret")
         if parts.path == "/v1/broken":
@@ -57,6 +62,12 @@ class Service(BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers["Content-Length"])
         self.answer(json.dumps({"got": json.loads(self.rfile.read(length))}))
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            pass
 
     def log_message(self, *_):
         pass
@@ -96,7 +107,7 @@ DOCUMENT = {
                 "parameters": [
                     {"name": "q", "in": "query", "schema": TEXT},
                     {"name": "X-Unit", "in": "header", "schema": TEXT},
-                    {"name": "Host", "in": "header", "schema": TEXT},
+                    {"name": "HOST", "in": "header", "schema": TEXT},
                     {"name": "several", "in": "query", "schema": {"type": "array"}},
                     {"name": "crumb", "in": "cookie", "schema": TEXT},
                 ]
@@ -106,7 +117,7 @@ DOCUMENT = {
         **{f"/{one}": {"get": {"operationId": one}} for one in ("elsewhere", "broken", "gone")},
     },
     "components": {
-        "parameters": {"Km": {"name": "km", "in": "path", "required": True, "schema": NUMBER}},
+        "parameters": {"Km": {"name": "km", "in": "path", "schema": NUMBER}},
         "schemas": {
             "Order": {
                 "type": "object",
@@ -164,7 +175,9 @@ def test_every_operation_of_a_service_is_a_tool(tools: dict[str, Tool]) -> None:
         ("miles", "10, 3", "6.214 miles"),
         ("miles", "", "ToolError: 'km' is a required property"),
         ("miles", "km=ten", "ToolError: 'ten' is not of type 'number'"),
+        ("place_order", "", "ToolError: 'items' is a required property"),
         ("place_order", 'items=({"name": "pen"})', '{"got": {"items": [{"name": "pen"}]}}'),
+        ("place_order", "", "ToolError: 'items' is a required property"),
         ("place_order", 'items=({"nam": "pen"})', "ToolError: 'name' is a required property"),
         ("gone", "", "ToolError: the service says 404: no such thing"),
         ("broken", "", "LateError: the service says 500"),
@@ -179,7 +192,7 @@ def test_a_call_is_checked_asked_and_answered(
 
 
 def test_values_stay_values_wherever_they_go(tools: dict[str, Tool], port: int) -> None:
-    asked = 'q="a&b=c#d /?", "X-Unit"="km", Host="evil"'
+    asked = 'q="a&b=c#d /?", "X-Unit"="km", HOST="evil"'
     query, headers = json.loads(said(tools["get_echo"], asked))
     assert parse_qs(query) == {"q": ["a&b=c#d /?"]}
     assert headers == {"x-unit": "km", "host": f"127.0.0.1:{port}"}
@@ -243,6 +256,37 @@ def test_a_host_is_allowed_by_name_with_its_port_or_without(port: int) -> None:
         reach(Request("GET", "file:///etc/passwd"))
     with pytest.raises(LateError, match="localhost"):
         reach(Request("GET", "http://localhost:1/"), ["localhost"])
+
+
+def test_no_more_is_read_than_a_limit(port: int) -> None:
+    url = f"http://127.0.0.1:{port}/v1/endless"
+    assert len(reach(Request("GET", url), ["127.0.0.1"]).text) == reaching.MOST_BYTES
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, asked = socket.getaddrinfo, list[str]()
+
+    def once(host: str, *given: object, **more: object) -> object:
+        asked.append(host)
+        if host != "service.test":
+            return honest(host, *given, **more)
+        assert asked.count(host) == 1  # the next answer would be another address
+        return honest("127.0.0.1", *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    found = reach(Request("GET", f"http://service.test:{port}/v1/echo"), ["service.test"])
+    assert json.loads(found.text)[1]["host"] == f"service.test:{port}"
+
+
+def test_no_proxy_is_asked(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    url = f"http://127.0.0.1:{port}/v1/miles/10"
+    assert reach(Request("GET", url), ["127.0.0.1"]).text == '"6.2 miles"'
 
 
 def test_a_document_in_a_file_names_its_service_and_who_may_be_reached(

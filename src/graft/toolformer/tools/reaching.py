@@ -118,8 +118,6 @@ def _address_of(host: str, port: int, allowed: Collection[str]) -> str:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
     return parsed.is_global and not parsed.is_multicast
 
 
