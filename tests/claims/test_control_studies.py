@@ -6,6 +6,7 @@ from typing import cast
 from graft.store.whole import read_json
 
 ROOT = Path(__file__).parents[2]
+PAGE = " ".join((ROOT / "docs" / "controlnet.md").read_text(encoding="utf-8").split())
 Result = dict[str, float]
 
 
@@ -28,6 +29,9 @@ def test_the_recipe_takes_less_than_half_the_steps_of_the_script_at_its_best_rat
     for variant in ("together", "together-without-empty-prompts"):
         assert times_fewer(variant) > 2
         assert half_way(variant)["high"] < half_way("script-rate-4")["low"]
+        told = half_way(variant)
+        text = f"{told['mean']:.0f} steps ({told['low']:.0f}-{told['high']:.0f})"
+        assert text in PAGE or text.replace(" steps", "") in PAGE
     assert f"{times_fewer('together'):.1f}" == "3.7"
     assert f"{times_fewer('together-without-empty-prompts'):.1f}" == "7.4"
 
