@@ -22,6 +22,7 @@ _TIMES_RATE = (1, 2, 4)
 
 _TIMES_ZERO = 10.0
 _TIMES_BATCH = 2
+_SILENT = 0.25
 
 
 def lever_variants(config: TeachConfig) -> list[Variant]:
@@ -109,6 +110,7 @@ def _others(recipe: TrainConfig) -> dict[str, Mapping[str, object]]:
     possible: dict[str, Mapping[str, object]] = {
         "zero-rate": {"zero_rate": _TIMES_ZERO},
         "accumulate": {"accumulate": _TIMES_BATCH},
+        "empty-prompts": {"no_prompt": _SILENT},
         "latent-hint": {"control": ControlConfig(latent_hint=True)},
     }
     return {name: one for name, one in possible.items() if name not in _pulled(recipe)}
