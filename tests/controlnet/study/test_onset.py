@@ -1,4 +1,6 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,24 @@ def test_mixed_up_pairs_have_each_the_condition_of_the_one_before(tmp_path: Path
     lines = (tmp_path / "mixed" / "metadata.jsonl").read_text().splitlines()
     assert len(lines) == len(found) == 6
     assert set(json.loads(lines[0])) == {"file_name", "text", "conditioning_image"}
+
+
+def test_several_writers_of_mixed_up_pairs_do_not_collide(tmp_path: Path) -> None:
+    make_pipeline("sd1", "v_prediction").save_pretrained(tmp_path / "base")
+    write_gallery(tmp_path / "pictures", 4, size=32)
+    config = TeachConfig(images=tmp_path / "pictures", base=str(tmp_path / "base"), size=32)
+    list(prepare(config, tmp_path))
+    shop, mixed = Workshop.resume(pairs_of(config, tmp_path)), tmp_path / "mixed"
+    begin = threading.Barrier(4)
+
+    def write(_: int) -> None:
+        begin.wait()
+        write_mixed_up(shop, mixed)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len((mixed / "metadata.jsonl").read_text().splitlines()) == 4
+    assert {one.name for one in tmp_path.glob("*mixed*")} == {"mixed"}
 
 
 def half(step: float | None) -> dict[str, object]:

@@ -21,6 +21,7 @@ from scipy.stats import t
 from graft.controlnet.grids import file_name, write_picture
 from graft.controlnet.study.variants import Variant
 from graft.controlnet.workshop import TeachConfig, Workshop
+from graft.errors import StoreError
 from graft.store.folders import whole_folder
 from graft.store.whole import write_text
 
@@ -58,18 +59,26 @@ def write_mixed_up(shop: Workshop, folder: Path) -> None:
     """A folder of a run's pictures, each with the condition of the one before it."""
     if folder.exists():
         return
-    with whole_folder(folder) as partial:
-        lines = list[str]()
-        before = list(shop.pairs())[-1].condition.pixels_HWC
-        for pair in shop.pairs():
-            name = f"{file_name(pair.id)}.png"
-            write_picture(partial / "pictures" / name, pair.pixels_HWC)
-            write_picture(partial / "conditions" / name, before)
-            before = pair.condition.pixels_HWC
-            line = {"file_name": f"pictures/{name}", "text": pair.caption}
-            line["conditioning_image"] = f"conditions/{name}"
-            lines.append(json.dumps(line))
-        write_text(partial / "metadata.jsonl", "\n".join(lines) + "\n")
+    try:
+        with whole_folder(folder) as partial:
+            _write_mixed_up(shop, partial)
+    except StoreError:
+        if not folder.exists():  # another process came first, with the same pictures
+            raise
+
+
+def _write_mixed_up(shop: Workshop, folder: Path) -> None:
+    lines = list[str]()
+    before = list(shop.pairs())[-1].condition.pixels_HWC
+    for pair in shop.pairs():
+        name = f"{file_name(pair.id)}.png"
+        write_picture(folder / "pictures" / name, pair.pixels_HWC)
+        write_picture(folder / "conditions" / name, before)
+        before = pair.condition.pixels_HWC
+        line = {"file_name": f"pictures/{name}", "text": pair.caption}
+        line["conditioning_image"] = f"conditions/{name}"
+        lines.append(json.dumps(line))
+    write_text(folder / "metadata.jsonl", "\n".join(lines) + "\n")
 
 
 def compare_onsets(found: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
