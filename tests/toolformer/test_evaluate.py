@@ -10,12 +10,14 @@ from graft.toolformer.call import Call
 from graft.toolformer.compare import answers
 from graft.toolformer.dataset import Text
 from graft.toolformer.evaluate import (
+    Judged,
     Measured,
     TaskResult,
     build_report,
     evaluate,
     evaluate_task,
     measure_perplexity,
+    shares_of_tools,
 )
 from graft.toolformer.run import Generation
 from graft.toolformer.tasks.task import Question, Task
@@ -128,6 +130,13 @@ def test_every_system_is_measured_on_every_task_and_reported_as_agreed() -> None
     result = report["tasks"]["sums"]["toolformer"]  # type: ignore[index]
     assert list(result) == ["accuracy", "low", "high", "n", "call_rate"]
     assert result["call_rate"] == 0.5
+    assert report["called"] == {"sums": {"toolformer": {"Calculator": 0.5}}}
+
+
+def test_each_tool_counts_once_in_a_question() -> None:
+    judged = [Judged(True, ("Search", "Calculator")), Judged(False, ("Search",)), Judged(True)]
+    assert shares_of_tools([*judged, Judged(True)]) == {"Calculator": 0.25, "Search": 0.5}
+    assert shares_of_tools([Judged(True)]) == {}
 
 
 def test_toolformer_is_put_over_the_others_question_by_question() -> None:

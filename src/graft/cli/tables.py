@@ -12,6 +12,7 @@ from rich.text import Text
 from graft.toolformer.run import Generation
 
 SYSTEMS = ("base", "control", "disabled", "toolformer")
+_SEVERAL = 2
 
 
 def show_counts(counts: Mapping[str, int]) -> None:
@@ -58,10 +59,26 @@ def show_report(report: Path) -> None:
     for task, others in content.get("over", {}).items():
         told = ", ".join(f"{name} {_points(one)}" for name, one in others.items())
         console.print(f"{task}, toolformer over: {told}", highlight=False)
+    for line in calls_of_tools(content):
+        console.print(line, highlight=False)
     perplexity = cast("dict[str, float]", content.get("perplexity", {}))
     if perplexity:
         told = ", ".join(f"{name} {value:.3f}" for name, value in perplexity.items())
         console.print(f"perplexity: {told}")
+
+
+def calls_of_tools(report: Mapping[str, object]) -> list[str]:
+    """In how many of each task's inputs Toolformer called each tool, if it called several."""
+    called = cast("dict[str, dict[str, dict[str, float]]]", report.get("called", {}))
+    taught = {task: systems.get("toolformer", {}) for task, systems in called.items()}
+    if len({tool for shares in taught.values() for tool in shares}) < _SEVERAL:
+        return []
+    return [
+        f"{task}, inputs with a call of: "
+        + ", ".join(f"{tool} {100 * share:.0f}%" for tool, share in shares.items())
+        for task, shares in taught.items()
+        if shares
+    ]
 
 
 def _cell(result: Mapping[str, float]) -> str:

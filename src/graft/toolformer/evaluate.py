@@ -5,6 +5,7 @@ is written. The controls are the base, the base finetuned on the same texts with
 the finetuned model without its tools.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -13,7 +14,7 @@ from graft.measure.text import perplexity
 from graft.models.language import LanguageModel
 from graft.toolformer.call import OPEN
 from graft.toolformer.dataset import Text
-from graft.toolformer.run import run
+from graft.toolformer.run import Generation, run
 from graft.toolformer.tasks.task import Task
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import Tool
@@ -36,12 +37,18 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question: whether what was written is right, and whether a tool was called."""
+    """One question: whether what was written is right, and which tools were called."""
 
     right: bool
-    called: bool
+    tools: tuple[str, ...] = ()
+    """Each once, in the order of their first calls."""
     wrote: str = ""
     """The continuation, with its calls."""
+
+    @property
+    def called(self) -> bool:
+        """Whether a tool was called."""
+        return bool(self.tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +109,13 @@ def judge(
     prompts = (Text(asked.id, asked.prompt, asked.date) for asked in task.questions)
     generations = run(prompts, model, tools, settings, executor)
     return [
-        Judged(question.is_right(one.plain, len(one.calls)), len(one.calls) > 0, one.text)
+        Judged(question.is_right(one.plain, len(one.calls)), _tools_of(one), one.text)
         for question, one in zip(task.questions, generations, strict=True)
     ]
+
+
+def _tools_of(generation: Generation) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(traced.call.tool for traced in generation.calls))
 
 
 def measure_perplexity(
@@ -121,16 +132,27 @@ def build_report(
     """As JSON: `{"tasks": {task: {system: {"accuracy", ...}}}, "perplexity": {system: p}}`.
 
     Where `toolformer` was asked beside others, `over` has the difference of its accuracy to
-    each of them, with a 95% interval over pairs of answers to one question.
+    each of them, with a 95% interval over pairs of answers to one question. `called` has, of
+    the systems that call, the share of a task's questions in which each tool was called.
     """
     tasks: dict[str, dict[str, object]] = {}
     rights: dict[str, dict[str, list[float]]] = {}
+    called: dict[str, dict[str, dict[str, float]]] = {}
     for one in measured:
         tasks.setdefault(one.task, {})[one.system] = asdict(one.result)
         rights.setdefault(one.task, {})[one.system] = [float(j.right) for j in one.judged]
+        if shares := shares_of_tools(one.judged):
+            called.setdefault(one.task, {})[one.system] = shares
     report: dict[str, object] = {"tasks": tasks, "perplexity": dict(perplexities)}
+    report |= {"called": called} if called else {}
     over = {task: _over(systems) for task, systems in rights.items() if any(_over(systems))}
     return report | ({"over": over} if over else {})
+
+
+def shares_of_tools(judged: Sequence[Judged]) -> dict[str, float]:
+    """The share of questions in which each tool was called, of the tools that were."""
+    counts = Counter(tool for one in judged for tool in one.tools)
+    return {tool: count / len(judged) for tool, count in sorted(counts.items())}
 
 
 def _over(rights: Mapping[str, list[float]]) -> dict[str, object]:
