@@ -50,3 +50,15 @@ def test_training_draws_its_times_by_the_power_that_is_asked_for(
     assert even[0].loss != late[0].loss
     with pytest.raises(ValueError, match="time_power is above 0"):
         replace(one_step, time_power=0.0)
+
+
+def test_a_short_memory_of_squares_holds_back_the_first_strong_gradients(
+    setting: Setting, tmp_path: Path
+) -> None:
+    """After the doors open Adam's second moments follow at once: other steps, smaller ones."""
+    long = setting.train(tmp_path / "long", replace(SETTINGS, beta2=0.999))
+    short = setting.train(tmp_path / "short", replace(SETTINGS, beta2=0.5))
+    assert long[0].loss == short[0].loss
+    assert long[-1].loss != short[-1].loss
+    with pytest.raises(ValueError, match="beta2 is at least 0 and below 1"):
+        replace(SETTINGS, beta2=1.0)

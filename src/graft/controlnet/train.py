@@ -49,12 +49,17 @@ from graft.train.loop import Step, fit
 from graft.train.schedule import Decay, warm_up_then
 
 
+_BETA1 = 0.9  # PyTorch's
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of `train`.
 
     Defaults are the paper's where it gives them, but for three that bring the onset sooner
-    (docs/results/study-convergence.md): `hint_rate`, `no_prompt` and `time_power`.
+    (docs/results/study-convergence.md), `hint_rate`, `no_prompt` and `time_power`, and for
+    `beta2`: gradients are nothing until the zero convolutions open, and then grow a
+    hundredfold, which a long memory of their squares takes for one gradient of a hundred.
     """
 
     steps: int = 10_000  # the onset comes within 10k (Section 3.3)
@@ -63,6 +68,7 @@ class TrainConfig:
     learning_rate: float = 1e-5
     hint_rate: float = 10.0  # times that rate for the hint encoder; 1 in the paper
     zero_rate: float = 1.0  # and for the zero convolutions between control and base
+    beta2: float = 0.99  # AdamW's; at 0.999 the first strong gradients come with huge steps
     weight_decay: float = 0.01
     warm_up: float = 0.0
     decay: Decay = "constant"
@@ -92,6 +98,8 @@ class TrainConfig:
             raise ValueError("no_prompt is a share, from 0 to 1")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError("pairs is at least 1, or not given")
+        if not 0 <= self.beta2 < 1:
+            raise ValueError("beta2 is at least 0 and below 1")
         if self.time_power <= 0:
             raise ValueError("time_power is above 0")
 
@@ -157,7 +165,10 @@ class Trainee:
         self.average = Average(self.live, settings.average_decay)
         self.both = nn.ModuleDict({"model": self.live, "average": self.average})
         self.optimizer = torch.optim.AdamW(
-            list(_groups(self.live, settings)), weight_decay=settings.weight_decay, fused=True
+            list(_groups(self.live, settings)),
+            betas=(_BETA1, settings.beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
 
     def shown(self) -> Controlled:

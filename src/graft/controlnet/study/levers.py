@@ -61,6 +61,7 @@ def script_of(recipe: TrainConfig) -> TrainConfig:
         accumulate=1,
         hint_rate=1.0,
         zero_rate=1.0,
+        beta2=0.999,
         warm_up=0.0,
         decay="constant",
         no_prompt=0.0,
@@ -125,6 +126,7 @@ _LEVERS = {
     "average": ("average_decay",),
     "empty-prompts": ("no_prompt",),
     "decay": ("decay", "warm_up"),
+    "short-memory": ("beta2",),
 }
 
 
