@@ -48,7 +48,6 @@ from graft.train.checkpoint import (
 from graft.train.loop import Step, fit
 from graft.train.schedule import Decay, warm_up_then
 
-
 _BETA1 = 0.9  # PyTorch's
 
 
