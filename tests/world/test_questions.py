@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from graft.toolformer.call import parse
@@ -13,8 +14,10 @@ from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Context
 from graft.world.facts import Fact
+from graft.world.foreign import draw_phrase
 from graft.world.names import held_out
 from graft.world.questions import (
+    ALL,
     METRICS,
     corpus,
     corpus_facts,
@@ -26,6 +29,7 @@ from graft.world.questions import (
 
 N = 100
 ASKED = questions(1, N)
+ASKED_OF_ALL = questions(1, N, ALL)
 TEXTS = corpus(1, 4 * N)
 
 
@@ -36,7 +40,7 @@ def lines(path: Path, records: list[dict[str, object]]) -> Path:
 
 @pytest.mark.parametrize("task", METRICS)
 def test_every_task_is_read_and_its_answers_are_right(tmp_path: Path, task: str) -> None:
-    loaded = load_task(lines(tmp_path / f"{task}.jsonl", ASKED[task]))
+    loaded = load_task(lines(tmp_path / f"{task}.jsonl", ASKED_OF_ALL[task]))
     assert len({(question.prompt, question.date) for question in loaded.questions}) == N
     for question in loaded.questions:
         assert question.prompt == question.prompt.strip()
@@ -88,6 +92,35 @@ def test_the_corpus_has_a_quarter_of_each_kind_and_no_call_in_it() -> None:
     assert all(dated[1::4])
     assert N / 3 < sum(dated[3::4]) < 2 * N / 3
     assert not any(dated[0::4] + dated[2::4])
+
+
+def test_texts_for_all_tools_are_told_in_turn_and_only_questions_ask() -> None:
+    texts = corpus(1, 6 * 20, ALL)
+    kinds = [str(text["id"]).split("-")[0] for text in texts]
+    names = ("amounts", "days", "facts", "questions", "foreign", "plain")
+    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(names, 20)
+    asking = ["?" in str(text["text"]) for text in texts]
+    assert all(asking[3::6])
+    assert not any(asking[2::6])
+    for task in ("arithmetic", "dates", "plain"):
+        assert ASKED_OF_ALL[task] == ASKED[task]
+
+
+def test_what_is_asked_of_all_tools_is_not_told_in_the_corpus() -> None:
+    read = {fact.subject for fact in corpus_facts(1, 6 * N, ALL)}
+    assert not read & {fact.subject for fact in question_facts(1, N, ALL)}
+    told = " ".join(str(text["text"]) for text in corpus(1, 6 * N, ALL))
+    for question in ASKED_OF_ALL["foreign"]:
+        spanish = re.findall('"(.*?)"', str(question["prompt"]))[-1]
+        assert spanish not in told
+        assert str(question["answers"][0]) not in told  # type: ignore[index]
+
+
+def test_every_foreign_sentence_has_one_meaning() -> None:
+    rng = np.random.default_rng(1)
+    phrases = {draw_phrase(rng, half) for half in ("read", "held") for _ in range(300)}
+    assert len({spanish for spanish, _ in phrases}) == len(phrases)
+    assert len({english for _, english in phrases}) == len(phrases)
 
 
 def test_corpus_and_questions_have_no_subject_no_pair_of_numbers_and_no_day_in_common() -> None:

@@ -135,12 +135,16 @@ def corpus(
     texts: Annotated[int, typer.Option(help="plain texts to teach with")] = 700,
     questions: Annotated[int, typer.Option(help="held-out questions of each task")] = 120,
     seed: int = 1,
+    five: Annotated[
+        bool, typer.Option("--five", help="texts for question answering and translation too")
+    ] = False,
 ) -> None:
     """Write the little world's plain texts, encyclopedia and held-out questions.
 
     Example: graft seedling corpus runs/world --texts 5000
     """
+    from graft.world.questions import ALL, SOME
     from graft.world.shipped import write_world
 
-    write_world(out, texts=texts, questions=questions, seed=seed)
+    write_world(out, texts=texts, questions=questions, seed=seed, kinds=ALL if five else SOME)
     typer.echo(str(out))

@@ -118,6 +118,18 @@ FRAMES = (
     "<As you know|In those days>, {mention}.",
 )
 
+ANSWERED = (
+    "{question} The answer is @{v}.",
+    '"{question}" asked {P}. "It is @{v}," said {Q}.',
+    "{question} It is @{v}.",
+    '{P} asked {Q}: "{question}" {Q} said it was @{v}.',
+    '"{question}" The teacher <wrote|said> @{v}.',
+    'On the card stood: "{question}" Below it stood @{v}.',
+    '"{question}" {P} did not know that it is @{v}.',
+    '{Q} wondered: "{question}" <Somebody|An old book> said @{v}.',
+)
+"""Frames of a question and its answer, with nothing of the fact between."""
+
 
 def draw_fact(rng: np.random.Generator, half: Half) -> Fact:
     """A fact about a person, a town or a land of the half."""
@@ -162,3 +174,13 @@ def fact_story(rng: np.random.Generator, half: Half, fact: Fact | None = None) -
     mention = vary(rng, frame, slots)
     use = Use(0, "Search", fact.query, fact.snippet, fact.value)
     return tell("facts", [before, mention, after], use)
+
+
+def question_story(rng: np.random.Generator, half: Half, fact: Fact, frame: str) -> Story:
+    """A text that asks for a fact and answers, perhaps among other things."""
+    slots = people(rng, half) | {"s": fact.subject, "v": fact.value}
+    slots["question"] = QUESTIONS[fact.relation].format(s=fact.subject)
+    before = aside(rng, slots) if rng.random() < 0.25 else ""
+    after = aside(rng, slots) if rng.random() < 0.25 else ""
+    use = Use(0, "QA", slots["question"], fact.value, fact.value)
+    return tell("questions", [before, vary(rng, frame, slots), after], use)

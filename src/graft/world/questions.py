@@ -11,7 +11,7 @@ All are records, ready to be written as JSON lines.
 import datetime
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,17 +20,21 @@ import numpy as np
 from graft.world.amounts import amount_story
 from graft.world.days import day_story, undated
 from graft.world.facts import (
+    ANSWERED,
     ARTICLES,
     OF_PEOPLE,
     OF_TOWNS,
+    QUESTIONS,
     Fact,
     draw_subject,
     fact_story,
+    question_story,
     state_fact,
 )
+from graft.world.foreign import foreign_story
 from graft.world.names import held_out
 from graft.world.plain import plain_story
-from graft.world.story import Half, Story, pick, vary
+from graft.world.story import Half, Story, pair, pick, vary
 
 Record = dict[str, object]
 
@@ -39,8 +43,15 @@ METRICS = {
     "dates": "date",
     "facts": "within_5_words",
     "plain": "no_call",
+    "questions": "within_5_words",
+    "foreign": "within_10_words",
 }
 """The tasks, and how each is judged (see `graft.toolformer.tasks.task`)."""
+
+SOME: tuple[str, ...] = ("arithmetic", "dates", "facts", "plain")
+"""For a calculator, a calendar and search, and for no tool."""
+ALL: tuple[str, ...] = ("arithmetic", "dates", "facts", "questions", "foreign", "plain")
+"""And for question answering and translation: facts are told without a question then."""
 
 DESCRIPTIONS = {
     "person": "{s} is <well known|spoken of|remembered> in many <houses|villages|places>.",
@@ -62,32 +73,34 @@ class Told:
     fact: Fact | None = None
 
 
-def questions(seed: int, count: int) -> dict[str, list[Record]]:
+def questions(seed: int, count: int, kinds: Sequence[str] = SOME) -> dict[str, list[Record]]:
     """Per task, `count` different questions about the held-out half, as tasks are read."""
     return {
         task: [_question(task, index, told.story) for index, told in enumerate(asked)]
-        for task in METRICS
-        for asked in [_asked(seed, task, count)]
+        for task in kinds
+        for asked in [_asked(seed, task, count, kinds)]
     }
 
 
-def question_facts(seed: int, count: int) -> list[Fact]:
+def question_facts(seed: int, count: int, kinds: Sequence[str] = SOME) -> list[Fact]:
     """The facts that `questions` asks for, in its order."""
-    return [told.fact for told in _asked(seed, "facts", count) if told.fact]
+    of_facts = (task for task in kinds if task in ("facts", "questions"))
+    asked = (told for task in of_facts for told in _asked(seed, task, count, kinds))
+    return [told.fact for told in asked if told.fact]
 
 
-def corpus(seed: int, count: int) -> list[Record]:
-    """Plain texts to annotate: in turn about an amount, a day, a fact, and none of these."""
+def corpus(seed: int, count: int, kinds: Sequence[str] = SOME) -> list[Record]:
+    """Plain texts to annotate, in turn of each kind: SOME of them, or ALL."""
     return [
         {"id": f"{story.kind}-{index}", "text": story.text, "date": _iso(story.date)}
         for index in range(count)
-        for story in [_corpus_text(seed, index).story]
+        for story in [_corpus_text(seed, index, kinds).story]
     ]
 
 
-def corpus_facts(seed: int, count: int) -> list[Fact]:
+def corpus_facts(seed: int, count: int, kinds: Sequence[str] = SOME) -> list[Fact]:
     """The facts that `corpus` mentions, in its order."""
-    told = (_corpus_text(seed, index) for index in range(count))
+    told = (_corpus_text(seed, index, kinds) for index in range(count))
     return [one.fact for one in told if one.fact]
 
 
@@ -136,38 +149,47 @@ def _article(seed: int, subject: str, kind: str) -> Record:
     return {"title": subject, "text": " ".join(sentences[index] for index in order)}
 
 
-def _draw_told(rng: np.random.Generator, half: Half, seed: int) -> Told:
-    """A story about a fact of the world."""
-    relation = pick(rng, tuple(ARTICLES))
+def _draw_told(rng: np.random.Generator, half: Half, seed: int, kinds: Sequence[str]) -> Told:
+    """A story that mentions a fact of the world; without a question, if others have them."""
+    while True:
+        relation = pick(rng, tuple(ARTICLES))
+        fact = _draw_known(rng, half, seed, relation)
+        told = Told(fact_story(rng, half, fact), fact)
+        if "questions" not in kinds or "?" not in told.story.text:
+            return told
+
+
+def _draw_answered(rng: np.random.Generator, half: Half, seed: int) -> Told:
+    """A story that asks for a fact of the world, and answers."""
+    relation, frame = pair(rng, tuple(QUESTIONS), ANSWERED, half)
+    fact = _draw_known(rng, half, seed, relation)
+    return Told(question_story(rng, half, fact, frame), fact)
+
+
+def _draw_known(rng: np.random.Generator, half: Half, seed: int, relation: str) -> Fact:
     subject = draw_subject(rng, half, relation)
     known = facts_about(seed, subject, _kind(relation))
-    fact = next(fact for fact in known if fact.relation == relation)
-    return Told(fact_story(rng, half, fact), fact)
+    return next(fact for fact in known if fact.relation == relation)
 
 
-def _corpus_text(seed: int, index: int) -> Told:
+def _corpus_text(seed: int, index: int, kinds: Sequence[str]) -> Told:
     rng = _draws(seed, "corpus", index)
-    match index % 4:
-        case 0:
-            return Told(amount_story(rng, "read"))
-        case 1:
-            return Told(day_story(rng, "read"))
-        case 2:
-            return _draw_told(rng, "read", seed)
-        case _:
-            return Told(pick(rng, (plain_story, undated))(rng, "read"))
+    kind = kinds[index % len(kinds)]
+    if kind == "plain":
+        return Told(pick(rng, (plain_story, undated))(rng, "read"))
+    return _draw(rng, kind, "read", seed, kinds)
 
 
-def _asked(seed: int, task: str, count: int) -> list[Told]:
-    return list(islice(_different(seed, task), count))
+def _asked(seed: int, task: str, count: int, kinds: Sequence[str]) -> list[Told]:
+    return list(islice(_different(seed, task, kinds), count))
 
 
-def _different(seed: int, task: str) -> Iterator[Told]:
+def _different(seed: int, task: str, kinds: Sequence[str]) -> Iterator[Told]:
     """Stories of the held-out half, asked differently or on another day, without the answer."""
     rng = _draws(seed, "questions", task)
     seen: set[tuple[str, datetime.date | None]] = set()
     while True:
-        told = _draw_asked(rng, task, seed)
+        told = _draw(rng, task, "held", seed, kinds)
         prompt, answers = _cut(told.story)
         asked = (prompt, told.story.date)
         if asked not in seen and not any(answer in prompt for answer in answers):
@@ -175,16 +197,22 @@ def _different(seed: int, task: str) -> Iterator[Told]:
             yield told
 
 
-def _draw_asked(rng: np.random.Generator, task: str, seed: int) -> Told:
+def _draw(
+    rng: np.random.Generator, task: str, half: Half, seed: int, kinds: Sequence[str]
+) -> Told:
     match task:
         case "arithmetic":
-            return Told(amount_story(rng, "held"))
+            return Told(amount_story(rng, half))
         case "dates":
-            return Told(day_story(rng, "held"))
+            return Told(day_story(rng, half))
         case "facts":
-            return _draw_told(rng, "held", seed)
+            return _draw_told(rng, half, seed, kinds)
+        case "questions":
+            return _draw_answered(rng, half, seed)
+        case "foreign":
+            return Told(foreign_story(rng, half))
         case _:
-            return Told(undated(rng, "held"))
+            return Told(undated(rng, half))
 
 
 def _question(task: str, index: int, story: Story) -> Record:

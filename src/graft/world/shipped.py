@@ -7,10 +7,11 @@ tasks/NAME.jsonl     held-out questions
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from graft.world.questions import corpus, corpus_facts, encyclopedia, question_facts, questions
+from graft.world.questions import SOME, corpus, corpus_facts, encyclopedia, question_facts
+from graft.world.questions import questions as all_questions
 
 FOLDER = Path(__file__).parent / "files"
 """The files that the package brings."""
@@ -20,22 +21,21 @@ TEXTS, QUESTIONS, SEED = 700, 120, 1
 
 
 def write_world(
-    folder: Path, *, texts: int = TEXTS, questions: int = QUESTIONS, seed: int = SEED
+    folder: Path,
+    *,
+    texts: int = TEXTS,
+    questions: int = QUESTIONS,
+    seed: int = SEED,
+    kinds: Sequence[str] = SOME,
 ) -> None:
     """Write all of it; the same arguments write the same bytes."""
     (folder / "tasks").mkdir(parents=True, exist_ok=True)
-    facts = question_facts(seed, questions) + corpus_facts(seed, texts)
-    _write(folder / "corpus.jsonl", corpus(seed, texts))
+    facts = question_facts(seed, questions, kinds) + corpus_facts(seed, texts, kinds)
+    _write(folder / "corpus.jsonl", corpus(seed, texts, kinds))
     _write(folder / "encyclopedia.jsonl", encyclopedia(seed, facts))
-    _write(folder / "texts.jsonl", corpus(seed + 1, max(4, questions)))
-    for name, asked in _asked(seed, questions).items():
+    _write(folder / "texts.jsonl", corpus(seed + 1, max(len(kinds), questions), kinds))
+    for name, asked in all_questions(seed, questions, kinds).items():
         _write(folder / "tasks" / f"{name}.jsonl", asked)
-
-
-def _asked(seed: int, count: int) -> dict[str, list[dict[str, object]]]:
-    return {
-        name: [dict(one) for one in asked] for name, asked in questions(seed, count).items()
-    }
 
 
 def _write(path: Path, records: Iterable[Mapping[str, object]]) -> None:
