@@ -12,7 +12,9 @@ from typing import cast
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -42,10 +44,28 @@ def require_whole(folder: Path) -> None:
         raise ModelError(f"{folder} has no tokenizer; {_SAVE}")
 
 
+def reads_then_writes(place: str | Path) -> bool:
+    """Whether the model at a folder or hub id is a sequence-to-sequence one.
+
+    Raises:
+        ModelError: its configuration cannot be read.
+    """
+    if place_is_folder(place):
+        require_whole(Path(place))
+    with _told(place, "config.json"):
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+    return bool(config.is_encoder_decoder)
+
+
 def read_model(
-    place: str | Path, dtype: str
+    place: str | Path, dtype: str, *, sequences: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The network and the tokenizer at a folder or hub id.
+
+    Args:
+        place: the folder or hub id; code that it brings is not run.
+        dtype: of the weights.
+        sequences: it is a sequence-to-sequence model, else a causal one.
 
     Raises:
         ModelError: they cannot be read, do not fit each other, or weights are missing, of
@@ -54,10 +74,15 @@ def read_model(
     if place_is_folder(place):
         require_whole(Path(place))
     with _told(place, "tokenizer"):
-        tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(place))
+        tokenizer = cast(
+            "PreTrainedTokenizerBase",
+            AutoTokenizer.from_pretrained(place, trust_remote_code=False),
+        )
+    kind = AutoModelForSeq2SeqLM if sequences else AutoModelForCausalLM
     with _told(place, "weights"):
-        read: object = AutoModelForCausalLM.from_pretrained(
+        read: object = kind.from_pretrained(
             place,
+            trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
             output_loading_info=True,
