@@ -1,6 +1,7 @@
 """`graft tools` says what is so, and its exit status too."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def test_tools_are_listed_with_their_form_and_limits(units: str) -> None:
     assert "[Calculator(expression)]" in every
     assert "no powers" in every
     assert "search: name what it looks through" in every
+    there = "Into English" if shutil.which("apertium") else "apt-get install apertium"
+    assert there in every
     own = said("list", units)
     assert (
         'Converts kilometres. A call helps to write what follows. Write a call as "[Miles(km)]"'

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,13 @@ import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-tools.md").read_text(encoding="utf-8")
 FILES = re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL)
-COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
+TRANSLATED = re.compile(r"graft tools \w+ mt\b")
+INSTALLS = "sudo apt-get"
+COMMANDS = [
+    command
+    for command in re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
+    if not command.startswith(INSTALLS) and not TRANSLATED.match(command)
+]
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
 
@@ -93,3 +100,13 @@ def test_calls_of_a_server_and_of_a_service_are_kept(
     kept = json.loads((folder / "runs" / run / "keep" / "report.json").read_text())
     assert kept["candidates"]["miles"] == 60
     assert kept["kept"]["miles"] > 20
+
+
+@pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Debian's apertium")
+def test_the_page_translates_as_it_says(tmp_path: Path) -> None:
+    commands = [
+        one for one in re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE) if TRANSLATED.match(one)
+    ]
+    tried, checked = (run(command, tmp_path, []) for command in commands)
+    assert tried == ('[MT("mi hermano vive en la ciudad") -> My brother lives in the city]\n')
+    assert "MT: a model could learn it from its examples" in checked

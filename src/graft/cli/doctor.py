@@ -23,12 +23,14 @@ NEEDED_FOR = {
     "diffusers": "every diffusion model",
     "huggingface-hub": "models and data by hub id",
     "jaxtyping": "the shapes in signatures",
+    "langcodes": "the tool mt",
     "matplotlib": "plots of a run",
     "numpy": "arrays and intervals",
     "opencv-python-headless": "edges of pictures",
     "packaging": "this report",
     "peft": "finetuning with LoRA",
     "pillow": "pictures",
+    "py3langid": "the tool mt",
     "pyarrow": "shards and corpora in Parquet",
     "pydantic": "recipes",
     "python-dateutil": "dates in texts",
@@ -40,6 +42,8 @@ NEEDED_FOR = {
     "transformers": "every language model",
     "typer": "the command line",
     "datasets": "corpora by hub id",
+    "ctranslate2": "translation by fast models, make test",
+    "sentencepiece": "translation by models, such as NLLB",
     "mcp": "tools of MCP servers, make test",
     "httpx2": "tools of HTTP services, make test",
     "jsonschema": "tools of servers and services, make test",
@@ -95,6 +99,7 @@ def examine() -> list[Finding]:
         *_machine(),
         *_variables(),
         *_seedlings(),
+        translation(),
     ]
 
 
@@ -125,7 +130,7 @@ def _requirements() -> Iterator[Finding]:
     """One finding per requirement of the installed package, those of its extras included."""
     for line in importlib.metadata.requires(DISTRIBUTION) or []:
         requirement = Requirement(line)
-        extra = next((name for name in ("hub", "dev") if _belongs(requirement, name)), "")
+        extra = next((name for name in ("hub", "dev", "mt") if _belongs(requirement, name)), "")
         yield judge(Requirement(line.partition(";")[0]), _version(requirement.name), extra)
 
 
@@ -221,6 +226,19 @@ def seedling(name: str, weights: Path, purpose: str) -> Finding:
         remedy = f"graft seedling grow {name}"
         return Finding(title, "missing", f"no {weights}", purpose, remedy)
     return Finding(title, "ok", f"{weights.stat().st_size / 2**20:.1f} MiB", purpose)
+
+
+def translation() -> Finding:
+    """The offline engine of the tool mt, and what it translates into English."""
+    from graft.errors import ConfigError
+    from graft.toolformer.tools.apertium import PACKAGES, find_apertium
+
+    name, purpose = "apertium", "the tool mt"
+    try:
+        languages = sorted(find_apertium().languages)
+    except ConfigError as error:
+        return Finding(name, "note", str(error).partition(";")[0], purpose, PACKAGES)
+    return Finding(name, "ok", f"{', '.join(languages)} into English", purpose)
 
 
 def _home() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +38,8 @@ def list_tools(
 
     from graft.toolformer.tools.toolbox import NAMES
 
-    shown = names or [name for name in NAMES if name != "search" or search is not None]
     console = Console(highlight=False)
+    shown, missing = (names, {}) if names else _there(NAMES, search)
     for tool in _tools(shown, search, today).values():
         console.print(tool.name, style="bold")
         for line in (tool.prompt.instruction, tool.helps, tool.limits):
@@ -51,8 +52,8 @@ def list_tools(
             f" {tool.max_result_characters} characters at most",
             markup=False,
         )
-    if not names and search is None:
-        console.print("search: name what it looks through (--search TEXTS)", markup=False)
+    for name, remedy in missing.items():
+        console.print(f"{name}: {remedy}", markup=False)
 
 
 @app.command("try")
@@ -150,6 +151,23 @@ def _one_of(tools: dict[str, Tool], name: str | None) -> Tool:
         missing = "several tools" if name is None else f"no tool '{name}'"
         raise ConfigError(f"{missing}; name one with --tool: {', '.join(tools)}")
     return tools[name]
+
+
+def _there(names: Sequence[str], search: Path | None) -> tuple[list[str], dict[str, str]]:
+    """Of these tools those that can be used here, and what the others need."""
+    from graft.errors import ConfigError
+    from graft.toolformer.tools.toolbox import tools_by_name
+
+    there, missing = list[str](), dict[str, str]()
+    for name in names:
+        try:
+            if name == "search" and search is None:
+                raise ConfigError("name what it looks through (--search TEXTS)")
+            tools_by_name([name], corpus=search)
+            there.append(name)
+        except ConfigError as error:
+            missing[name] = str(error)
+    return there, missing
 
 
 def _tools(names: list[str], search: Path | None, today: str | None) -> dict[str, Tool]:

@@ -1,6 +1,7 @@
-"""Tools by where they stand: in a file, in a module, on a server, behind a service.
+"""Tools by where they stand: in a file, in a module, on a server, behind a service, in a model.
 
-`units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`.
+`units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`,
+`mt:http://127.0.0.1:5000`.
 A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
@@ -41,6 +42,10 @@ def load_tools(place: str) -> list[Tool]:
                 from graft.toolformer.tools.operations import operation_tools
 
                 return operation_tools(address)
+            case "mt":
+                from graft.toolformer.tools.translators import translation_tools
+
+                return translation_tools(address)
             case _:
                 return [load_tool(place)]
     except ImportError as error:

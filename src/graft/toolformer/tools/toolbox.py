@@ -15,9 +15,10 @@ from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.loading import is_place, load_tools
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
+from graft.toolformer.tools.translators import translation_tools
 
-NAMES = ("calculator", "calendar", "search")
-_KNOWN = tuple(name.capitalize() for name in NAMES)
+_IN_CALLS = {"calculator": "Calculator", "calendar": "Calendar", "search": "Search", "mt": "MT"}
+NAMES, _KNOWN = tuple(_IN_CALLS), tuple(_IN_CALLS.values())
 
 
 def tools_by_name(
@@ -41,7 +42,7 @@ def tools_by_name(
 
     Raises:
         ConfigError: a name is unknown, a place holds no tool, two tools are called the same in
-            a call, or search has nothing to look through.
+            a call, search has nothing to look through, or nothing is installed that translates.
         DataError: the corpus cannot be read.
     """
     tools: dict[str, Tool] = {}
@@ -54,17 +55,21 @@ def tools_by_name(
             case "search":
                 folder = index_folder or default_index_folder()
                 found = [_search_over(corpus, folder, apart=apart)]
+            case "mt":
+                found = translation_tools()
             case place if is_place(place):
                 found = [replace(tool, place=place) for tool in load_tools(place)]
             case unknown:
                 raise ConfigError(_unknown(unknown))
-        for tool in found:
-            if tool.name in tools:
-                raise ConfigError(
-                    f"two tools are called '{tool.name}' in a call; leave one out"
-                )
-            tools[tool.name] = tool
+        _add(found, tools)
     return tools
+
+
+def _add(found: Iterable[Tool], tools: dict[str, Tool]) -> None:
+    for tool in found:
+        if tool.name in tools:
+            raise ConfigError(f"two tools are called '{tool.name}' in a call; leave one out")
+        tools[tool.name] = tool
 
 
 def require_settings_of_tools(tools: Mapping[str, Tool], settings: Iterable[str]) -> None:
@@ -92,7 +97,7 @@ def require_call_name(name: str, setting: str, tools: Iterable[str]) -> None:
 def _require(name: str, setting: str, known: Sequence[str]) -> None:
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(
-            name.capitalize(), known, n=1
+            _IN_CALLS.get(name.lower(), name.capitalize()), known, n=1
         )
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         raise ValueError(f"unknown setting '{setting}'{hint}; there are {', '.join(known)}")
