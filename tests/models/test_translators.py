@@ -1,5 +1,6 @@
 """Models that translate, made here with random weights; nothing is downloaded."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ import torch
 from transformers import (
     M2M100Config,
     M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
     NllbTokenizer,
     PreTrainedTokenizerBase,
 )
@@ -161,3 +165,45 @@ def test_what_does_not_translate_is_refused(folder: Path, tmp_path: Path) -> Non
     (tmp_path / "model.bin").write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"not read.*ct2-transformers-converter"):
         tools_by_name([f"mt:{tmp_path}"])
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+def test_a_marian_model_of_one_pair_translates_from_its_language(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs graft-models[mt]")
+    (tmp_path / "texts").write_text("\n".join(text for text, _ in ASKED) * 9)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts"),
+        model_prefix=str(tmp_path / "spm"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spm.model"))
+    names = ["</s>", "<unk>", *(pieces.id_to_piece(n) for n in range(3, len(pieces))), "<pad>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({one: n for n, one in enumerate(names)}))
+    spm = str(tmp_path / "spm.model")
+    tokenizer = MarianTokenizer(
+        spm, spm, str(tmp_path / "vocab.json"), source_lang="spa", target_lang="eng"
+    )
+    config = MarianConfig(
+        vocab_size=len(names),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        pad_token_id=len(names) - 1,
+        eos_token_id=0,
+        decoder_start_token_id=len(names) - 1,
+        forced_eos_token_id=0,
+        init_std=0.6,
+    )
+    MarianMTModel(config).save_pretrained(tmp_path / "marian")
+    tokenizer.save_pretrained(tmp_path / "marian")
+    model = load_translator(str(tmp_path / "marian"))
+    assert (model.sources, model.targets) == (["spa"], ["eng"])
+    asked = [(text, "spa") for text, _ in ASKED]
+    assert model.translate(asked, "eng") == [model.translate([one], "eng")[0] for one in asked]
+    assert "from es;" in tools_by_name([f"mt:{tmp_path / 'marian'}"])["MT"].limits
