@@ -42,7 +42,7 @@ def measured(name: str, folder: Path) -> list[dict[str, float]]:
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - _HELPERS == {*SMALL, "peers"}
+    assert scripts - _HELPERS == {*SMALL, "peers", "qa"}
 
 
 def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
@@ -83,6 +83,39 @@ def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path:
     batch, waiting, plain = measured("run", tmp_path)
     assert batch["calls"] == waiting["calls"] == 4
     assert plain["calls"] == 0
+
+
+def test_questions_about_made_up_texts_are_asked_and_weights_are_found(tmp_path: Path) -> None:
+    towns = [("Tovel", "1931"), ("Osk", "1840"), ("Karst", "1712"), ("Lorn", "1655")]
+    texts = [{"title": one, "text": f"{one} was founded in {year}."} for one, year in towns]
+    asked = [
+        {
+            "title": one,
+            "question": {"en": f"When was {one} founded?"},
+            "answer": {"en": year},
+        }
+        for one, year in towns
+    ]
+    files = {"texts": tmp_path / "texts.jsonl", "questions": tmp_path / "questions.jsonl"}
+    for (_, path), records in zip(files.items(), (texts, asked), strict=True):
+        path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    flags = [part for name, path in files.items() for part in (f"--{name}", str(path))]
+    for more in (["--record", str(tmp_path)], ["--fit", str(tmp_path / "reader.json")]):
+        done = subprocess.run(
+            [sys.executable, "benchmarks/qa.py", *flags, *more],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads((tmp_path / "benchmark-qa.json").read_text())["rows"]
+    assert [row["questions"] for row in rows] == [2] * 5
+    assert rows[0]["exact match"] == 100
+    assert rows[4]["holds the answer"] == 100
+    weights = json.loads((tmp_path / "reader.json").read_text())
+    assert weights["when: year"] > 0
 
 
 def peers(*flags: str) -> subprocess.CompletedProcess[str]:

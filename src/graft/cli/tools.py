@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at tools, your own too.")
 
-Search = Annotated[Path | None, typer.Option(help="texts that search looks through")]
+Search = Annotated[Path | None, typer.Option(help="texts that search and qa look through")]
 Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
 
 
@@ -156,12 +156,12 @@ def _one_of(tools: dict[str, Tool], name: str | None) -> Tool:
 def _there(names: Sequence[str], search: Path | None) -> tuple[list[str], dict[str, str]]:
     """Of these tools those that can be used here, and what the others need."""
     from graft.errors import ConfigError
-    from graft.toolformer.tools.toolbox import tools_by_name
+    from graft.toolformer.tools.toolbox import OVER_TEXTS, tools_by_name
 
     there, missing = list[str](), dict[str, str]()
     for name in names:
         try:
-            if name == "search" and search is None:
+            if name in OVER_TEXTS and search is None:
                 raise ConfigError("name what it looks through (--search TEXTS)")
             tools_by_name([name], corpus=search)
             there.append(name)

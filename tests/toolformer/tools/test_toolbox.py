@@ -42,7 +42,9 @@ def test_the_calendar_gets_its_today() -> None:
 def test_a_misspelt_name_is_refused_with_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"'calcualtor' .did you mean 'calculator'"):
         tools_by_name(["calcualtor"])
-    with pytest.raises(ConfigError, match="'xyz'; there are calculator, calendar, search, mt"):
+    with pytest.raises(
+        ConfigError, match="'xyz'; there are calculator, calendar, search, qa, mt"
+    ):
         tools_by_name(["xyz"])
 
 

@@ -3,6 +3,7 @@
 An index is written whole or not at all, and again only when its source has changed.
 """
 
+import math
 import os
 import re
 import sqlite3
@@ -113,6 +114,10 @@ class Index:
         common = max(COMMON_AT_LEAST, int(COMMON_SHARE * self.passages))
         rare = [term for term in content if self._passages_with(term) <= common]
         return rare or content or terms
+
+    def rarity(self, word: str) -> float:
+        """How much a word tells: the log of how many times fewer passages have it than all."""
+        return math.log((1 + self.passages) / (1 + self._passages_with(word)))
 
     def _count(self, term: str) -> int:
         with self._connection() as connection:

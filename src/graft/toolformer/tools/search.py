@@ -89,7 +89,7 @@ def search_tool(
     def answer(argument: str, context: Context) -> str:
         found = opened.find(argument, passages + _SPARE * apart)
         if apart:
-            found = [one for one in found if not _overlaps(one.text, context.text)][:passages]
+            found = [one for one in found if not overlaps(one.text, context.text)][:passages]
         if not found:
             raise ToolError(f"nothing found for {argument[:60]!r}")
         return " | ".join(snippet(passage, argument, snippet_words) for passage in found)
@@ -109,7 +109,7 @@ def search_tool(
     )
 
 
-def _overlaps(passage: str, text: str) -> bool:
+def overlaps(passage: str, text: str) -> bool:
     """Whether a passage and a text share a sentence, white space aside."""
     whole = " ".join(text.split())
     told = [" ".join(one.split()) for one in sentences(passage)]

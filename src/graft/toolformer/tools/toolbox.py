@@ -13,12 +13,21 @@ from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.loading import is_place, load_tools
+from graft.toolformer.tools.qa import qa_tool
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
 from graft.toolformer.tools.translators import translation_tools
 
-_IN_CALLS = {"calculator": "Calculator", "calendar": "Calendar", "search": "Search", "mt": "MT"}
+_IN_CALLS = {
+    "calculator": "Calculator",
+    "calendar": "Calendar",
+    "search": "Search",
+    "qa": "QA",
+    "mt": "MT",
+}
 NAMES, _KNOWN = tuple(_IN_CALLS), tuple(_IN_CALLS.values())
+OVER_TEXTS = ("search", "qa")
+"""Those that look through texts, which are to be named."""
 
 
 def tools_by_name(
@@ -34,15 +43,16 @@ def tools_by_name(
     Args:
         names: of `NAMES`, in any case, or places such as `units.py:convert`
             and `mcp:python server.py`.
-        corpus: the texts that search looks through: a folder, or one file.
+        corpus: the texts that search and qa look through: a folder, or one file.
         today: what the calendar answers where a text has no date.
-        apart: whether search leaves out what overlaps with the text that asks; to be set
+        apart: whether both leave out what overlaps with the text that asks; to be set
             where `corpus` is what is annotated.
-        index_folder: where search keeps its index; else `default_index_folder()`.
+        index_folder: where both keep their index; else `default_index_folder()`.
 
     Raises:
         ConfigError: a name is unknown, a place holds no tool, two tools are called the same in
-            a call, search has nothing to look through, or nothing is installed that translates.
+            a call, search or qa has nothing to look through, or nothing is installed that
+            translates.
         DataError: the corpus cannot be read.
     """
     tools: dict[str, Tool] = {}
@@ -52,9 +62,10 @@ def tools_by_name(
                 found = [calculator_tool()]
             case "calendar":
                 found = [calendar_tool(today)]
-            case "search":
-                folder = index_folder or default_index_folder()
-                found = [_search_over(corpus, folder, apart=apart)]
+            case "search" | "qa" as over:
+                index = _index_of(corpus, index_folder or default_index_folder(), over)
+                make = search_tool if over == "search" else qa_tool
+                found = [make(index, apart=apart)]
             case "mt":
                 found = translation_tools()
             case place if is_place(place):
@@ -109,15 +120,14 @@ def default_index_folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "graft" / "search"
 
 
-def _search_over(corpus: Path | None, index_folder: Path, *, apart: bool) -> Tool:
+def _index_of(corpus: Path | None, index_folder: Path, tool: str) -> Path:
     if corpus is None:
         raise ConfigError(
-            "the tool 'search' has nothing to look through; name a folder of .txt, .md, .jsonl "
-            "or .parquet files, or leave 'search' out of the tools"
+            f"the tool '{tool}' has nothing to look through; name a folder of .txt, .md, "
+            f".jsonl or .parquet files, or leave '{tool}' out of the tools"
         )
     place = hashlib.sha256(str(corpus.resolve()).encode(errors="replace")).hexdigest()
-    index = build_index(corpus, index_folder / f"{corpus.stem}-{place[:12]}.sqlite")
-    return search_tool(index, apart=apart)
+    return build_index(corpus, index_folder / f"{corpus.stem}-{place[:12]}.sqlite")
 
 
 def _unknown(name: str) -> str:

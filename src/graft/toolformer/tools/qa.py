@@ -1,0 +1,131 @@
+"""Question answering: a short answer out of the user's own texts, and whose text it was.
+
+Schick et al. 2023, Section 3: the question answering system, there Atlas. Here passages are
+found by BM25 (`index.py`) and read without a network (`reader.py`).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from graft.errors import ToolError
+from graft.toolformer.call import Call
+from graft.toolformer.tools.index import Index
+from graft.toolformer.tools.reader import read_answers
+from graft.toolformer.tools.search import overlaps, sees
+from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
+
+NAME = "QA"
+MAX_POSITIONS = 3
+"""Places of one text in front of which the rules propose."""
+LONGEST_TEXT = 20_000
+"""Characters of a text that the rules look at."""
+_SPARE = 10
+"""Passages that are looked at beyond those wanted, for some may be left out."""
+
+PROMPT = Prompt(
+    "Your task is to add calls of a question answering system to a text. A call asks for a "
+    'fact and helps to write what follows. Write a call as "[QA("question")]", where '
+    '"question" is what you want to know.',
+    (
+        Demonstration(
+            "Marie Curie was born in Warsaw in 1867.",
+            'Marie Curie was born in [QA("Where was Marie Curie born?")] Warsaw in 1867.',
+        ),
+        Demonstration(
+            "The Eiffel Tower was finished in 1889 by a crew of 300 men.",
+            'The Eiffel Tower was finished in [QA("When was the Eiffel Tower finished?")] 1889 '
+            "by a crew of 300 men.",
+        ),
+        Demonstration(
+            "The river Elbe flows into the North Sea.",
+            'The river Elbe flows into [QA("Which sea does the river Elbe flow into?")] the '
+            "North Sea.",
+        ),
+    ),
+)
+
+_NAMED = r"(?P<name>[^\W\d_a-z][\w'\u2019-]{0,40}(?: [^\W\d_a-z][\w'\u2019-]{0,40}){0,4})"
+_TOLD = re.compile(
+    rf"(?P<the>\b[Tt]he )?\b{_NAMED} (?P<is>was|were|is|are) (?P<deed>[a-z]{{2,20}}) "
+    r"(?P<by>in|at|near|on|by)(?= (?P<year>\d)?(?P<capital>[^\W\d_a-z])?)"
+)
+_MONTH = re.compile(
+    r" (?:January|February|March|April|May|June|July|August|September|October|November"
+    r"|December)\b"
+)
+
+
+def qa_tool(
+    index: Path, *, passages: int = 5, source: bool = True, apart: bool = False
+) -> Tool:
+    """Question answering over the index at `index` (see `build_index`) as a tool.
+
+    Args:
+        index: the index file.
+        passages: how many passages are read.
+        source: whether the title of the passage is told behind the answer.
+        apart: leave out passages that share a sentence with the text that is asked from, as
+            the search tool does.
+    """
+    opened = Index(index)
+
+    def answer(argument: str, context: Context) -> str:
+        found = opened.find(argument, passages + _SPARE * apart)
+        if apart:
+            found = [one for one in found if not overlaps(one.text, context.text)]
+        answers = read_answers(argument, found[:passages], opened.rarity, weights())
+        if not answers:
+            raise ToolError(f"no answer found to {argument[:60]!r}")
+        best = answers[0]
+        return f"{best.text} ({best.title})" if source else best.text
+
+    return Tool(
+        name=NAME,
+        answer=answer,
+        prompt=PROMPT,
+        sees=sees,
+        rules=rules,
+        quoted=True,
+        by_text=apart,
+        helps="Texts of at least five words that tell facts which stand in the texts looked"
+        " through.",
+        limits="Copies a stretch of one sentence that shares words with the question; English;"
+        " always answers where something is shared, often wrongly"
+        " (docs/results/benchmark-qa.md).",
+        version=f"1 {opened.fingerprint[:16]} {passages} {source:d}{' apart' * apart}",
+    )
+
+
+@cache
+def weights() -> dict[str, float]:
+    """How much each sign of an answer counts; `benchmarks/qa.py --fit` finds them."""
+    file = resources.files("graft.toolformer.tools") / "reader.json"
+    return cast("dict[str, float]", json.loads(file.read_text(encoding="utf-8")))
+
+
+def rules(text: str, _context: Context) -> list[tuple[int, Call]]:
+    """Questions about a name of the text, each before what the text answers.
+
+    `Mara Lind was born in Tovel` gives `QA("Where was Mara Lind born?")` before `Tovel`.
+    """
+    return list(islice(_questions(text[:LONGEST_TEXT]), MAX_POSITIONS))
+
+
+def _questions(text: str) -> Iterator[tuple[int, Call]]:
+    for told in _TOLD.finditer(text):
+        if not (told["year"] or told["capital"]):
+            continue
+        name, deed = f"{'the ' if told['the'] else ''}{told['name']}", told["deed"]
+        if told["by"] == "by":
+            question = f"Who {told['is']} {name} {deed} by?"
+        elif told["year"] or _MONTH.match(text, told.end()):
+            question = f"When {told['is']} {name} {deed}?"
+        else:
+            question = f"Where {told['is']} {name} {deed}?"
+        yield told.end(), Call(NAME, question, quoted=True)

@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graft.errors import ToolError
+from graft.toolformer.call import Call, parse, render
+from graft.toolformer.tools.index import build_index
+from graft.toolformer.tools.passages import Passage
+from graft.toolformer.tools.qa import qa_tool, rules, weights
+from graft.toolformer.tools.reader import candidates, read_answers
+from graft.toolformer.tools.spans import LONGEST_SPAN, read_question
+from graft.toolformer.tools.tool import Context, Tool
+
+ANYTIME = Context()
+TEXTS = {
+    "Mara Lind": "Mara Lind is a painter. Mara Lind was born in Tovel in 1931.",
+    "Tovel": "Tovel is a town on a hill. The mayor of Tovel is Anlin Galand.",
+    "Harbour": "The harbour of Osk has 48 cranes. It was built by Peter Halden.",
+    "Bread": "A loaf of Karst bread costs $4.50 at the market.",
+    "Sund": "The river Lorn flows into the Sund Sea.",
+}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("qa")
+    for title, text in TEXTS.items():
+        (folder / f"{title}.txt").write_text(text)
+    return build_index(folder, folder / "i.sqlite")
+
+
+@pytest.fixture(scope="module")
+def tool(index: Path) -> Tool:
+    return qa_tool(index)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Where was Mara Lind born?", "Tovel (Mara Lind)"),
+        ("When was Mara Lind born?", "1931 (Mara Lind)"),
+        ("Who is the mayor of Tovel?", "Anlin Galand (Tovel)"),
+        ("How many cranes has the harbour of Osk?", "48 (Harbour)"),
+        ("How much does a loaf of Karst bread cost?", "$4.50 (Bread)"),
+        ("Which sea does the river Lorn flow into?", "Sund Sea (Sund)"),
+    ],
+)
+def test_each_kind_of_question_is_answered_with_its_source(
+    tool: Tool, question: str, answer: str
+) -> None:
+    assert tool.answer(question, ANYTIME) == answer
+
+
+def test_the_source_may_be_left_out_and_is_part_of_the_version(index: Path, tool: Tool) -> None:
+    bare = qa_tool(index, source=False)
+    assert bare.answer("When was Mara Lind born?", ANYTIME) == "1931"
+    assert len({bare.version, tool.version, qa_tool(index, passages=1).version}) == 3
+
+
+@pytest.mark.parametrize("question", ["", "?", "xylophone", "Who?", '" OR (*:^', "a" * 100_000])
+def test_what_the_texts_do_not_tell_has_no_answer(tool: Tool, question: str) -> None:
+    with pytest.raises(ToolError, match="no answer found"):
+        tool.answer(question, ANYTIME)
+
+
+def test_a_text_is_not_answered_out_of_itself(index: Path) -> None:
+    apart, own = qa_tool(index, apart=True), Context(text=TEXTS["Mara Lind"])
+    assert apart.by_text
+    question = "Where was Mara Lind born?"
+    assert apart.answer(question, ANYTIME) == "Tovel (Mara Lind)"
+    with pytest.raises(ToolError):
+        apart.answer(question, own)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mara Lind was born in Tovel.", [("Tovel.", "Where was Mara Lind born?")]),
+        ("The Osk Mill was built in 1840.", [("1840.", "When was the Osk Mill built?")]),
+        ("Osk was founded on May 4, 1712.", [("May", "When was Osk founded?")]),
+        ("Osk was founded by Ada.", [("Ada.", "Who was Osk founded by?")]),
+        ("It is in the sea.", []),
+        ("mara was born in Tovel", []),
+        ("", []),
+    ],
+)
+def test_questions_are_put_before_what_the_text_tells(
+    text: str, expected: list[tuple[str, str]]
+) -> None:
+    found = rules(text, ANYTIME)
+    assert [(text[at:].split()[0], call.argument) for at, call in found] == expected
+    assert all(text[at] == " " and call.quoted for at, call in found)
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "head", "subject"),
+    [
+        ("Who wrote the book?", "who", "", True),
+        ("Whom did Ada see?", "who", "", False),
+        ("In what year was Osk founded?", "when", "year", False),
+        ("Which city is on the hill?", "where", "cit", False),
+        ("How many cranes are there?", "many", "crane", False),
+        ("How long is the Osk?", "much", "", True),
+        ("Name the town.", "what", "", False),
+    ],
+)
+def test_a_question_says_what_it_asks_for(
+    question: str, kind: str, head: str, *, subject: bool
+) -> None:
+    asked = read_question(question)
+    assert (asked.kind, asked.head, asked.subject) == (kind, head, subject)
+
+
+HOSTILE = st.text(
+    alphabet=st.sampled_from('AbcÉ 19.0,?!()[]"->$%\n\u2028\ud800 where born Tovel Osk'),
+    max_size=300,
+)
+
+
+@settings(deadline=None)
+@given(HOSTILE, HOSTILE)
+def test_any_passage_is_read_and_an_answer_stands_in_it(question: str, text: str) -> None:
+    passage = Passage("T", f"Osk {text}")
+    for one in read_answers(f"{question} Osk", [passage], lambda _: 1.0, weights()):
+        assert one.text in passage.text
+        written = render(Call("QA", "q", quoted=True).answered(f"{one.text} ({one.title})"))
+        assert parse(written) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Osk" + "x" * 1_000_000,
+        "Osk " * 250_000,
+        "Osk, " * 200_000,
+        "Osk [QA(" + "[" * 100_000,
+        "-" * 500_000 + " Osk",
+        "Osk'" * 200_000,
+    ],
+)
+def test_work_is_bounded_whatever_a_passage_holds(text: str) -> None:
+    asked = read_question("Where is Osk?" + text)
+    found = list(candidates(asked, [Passage("T", text)] * 5, lambda _: 1.0))
+    assert len(found) <= 6 * 80 * LONGEST_SPAN
