@@ -94,3 +94,15 @@ def test_the_ledger_is_summed_up(tmp_path: Path) -> None:
         executor.answer(calculator_tool(), argument, Context())
     answers.close()
     assert "Calculator │ 3 │ 1 │ 0 │ 0 │ 0 │" in said("ledger", str(path))
+
+
+def test_questions_are_tried_and_checked_over_texts(tmp_path: Path) -> None:
+    (tmp_path / "Marie Curie.txt").write_text("Marie Curie was born in Warsaw in 1867.")
+    (tmp_path / "Eiffel Tower.txt").write_text("The Eiffel Tower was finished in 1889.")
+    (tmp_path / "Elbe.txt").write_text("The river Elbe flows into the North Sea.")
+    over = ("--search", str(tmp_path))
+    assert said("try", "qa", "Where was Marie Curie born?", *over) == (
+        '[QA("Where was Marie Curie born?") -> Warsaw (Marie Curie)]'
+    )
+    assert "QA: a model could learn it" in said("check", "qa", *over)
+    assert "qa: name what it looks through" in said("list")

@@ -111,7 +111,8 @@ class Asked:
         words: its words in order, without signs.
         kind: `who`, `when`, `where`, `many`, `much`, `why`, `how` or `what`.
         head: the stem of the word that says what is asked for: `river` in `which river`.
-        subject: whether the answer is what does the deed: `who wrote`, not `who did he see`.
+        subject: whether the answer may be what does the deed: `who wrote`, not `who did he
+            see`; questions with `how` are taken so too.
     """
 
     words: tuple[Word, ...]
