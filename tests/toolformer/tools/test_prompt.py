@@ -7,7 +7,7 @@ import pytest
 from graft.toolformer.call import parse, strip
 from graft.toolformer.tools.prompt import render_input, render_prompt
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
-from graft.toolformer.tools.toolbox import NAMES, tools_by_name
+from graft.toolformer.tools.toolbox import tools_by_name
 
 KNOWN = {
     "Elbe": "The mouth of the river Elbe in the North Sea lies at Cuxhaven.",
@@ -22,7 +22,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tool]:
     folder: Path = tmp_path_factory.mktemp("known")
     for title, text in KNOWN.items():
         (folder / f"{title}.txt").write_text(text)
-    return tools_by_name(NAMES, corpus=folder, index_folder=folder / "index")
+    return tools_by_name(DEMONSTRATIONS, corpus=folder, index_folder=folder / "index")
 
 
 def test_a_prompt_has_the_shape_of_the_papers() -> None:
