@@ -52,10 +52,8 @@ def test_training_draws_its_times_by_the_power_that_is_asked_for(
         replace(one_step, time_power=0.0)
 
 
-def test_a_short_memory_of_squares_holds_back_the_first_strong_gradients(
-    setting: Setting, tmp_path: Path
-) -> None:
-    """After the doors open Adam's second moments follow at once: other steps, smaller ones."""
+def test_the_memory_of_squares_is_the_settings(setting: Setting, tmp_path: Path) -> None:
+    """The first loss is the base's own; those behind it are of other steps."""
     long = setting.train(tmp_path / "long", replace(SETTINGS, beta2=0.999))
     short = setting.train(tmp_path / "short", replace(SETTINGS, beta2=0.5))
     assert long[0].loss == short[0].loss

@@ -17,7 +17,7 @@ from graft.errors import ToolError
 from graft.toolformer.call import Call
 from graft.toolformer.tools.index import Index
 from graft.toolformer.tools.reader import read_answers
-from graft.toolformer.tools.search import overlaps, sees
+from graft.toolformer.tools.search import find_passages, sees
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
 
 NAME = "QA"
@@ -25,8 +25,6 @@ MAX_POSITIONS = 3
 """Places of one text in front of which the rules propose."""
 LONGEST_TEXT = 20_000
 """Characters of a text that the rules look at."""
-_SPARE = 10
-"""Passages that are looked at beyond those wanted, for some may be left out."""
 
 PROMPT = Prompt(
     "Your task is to add calls of a question answering system to a text. A call asks for a "
@@ -76,10 +74,8 @@ def qa_tool(
     opened = Index(index)
 
     def answer(argument: str, context: Context) -> str:
-        found = opened.find(argument, passages + _SPARE * apart)
-        if apart:
-            found = [one for one in found if not overlaps(one.text, context.text)]
-        answers = read_answers(argument, found[:passages], opened.rarity, weights())
+        found = find_passages(opened, argument, passages, context if apart else None)
+        answers = read_answers(argument, found, opened.rarity, weights())
         if not answers:
             raise ToolError(f"no answer found to {argument[:60]!r}")
         best = answers[0]

@@ -87,9 +87,7 @@ def search_tool(
     opened = Index(index)
 
     def answer(argument: str, context: Context) -> str:
-        found = opened.find(argument, passages + _SPARE * apart)
-        if apart:
-            found = [one for one in found if not overlaps(one.text, context.text)][:passages]
+        found = find_passages(opened, argument, passages, context if apart else None)
         if not found:
             raise ToolError(f"nothing found for {argument[:60]!r}")
         return " | ".join(snippet(passage, argument, snippet_words) for passage in found)
@@ -107,6 +105,16 @@ def search_tool(
         f"{snippet_words} words of it.",
         version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
     )
+
+
+def find_passages(
+    index: Index, query: str, limit: int, apart_from: Context | None
+) -> list[Passage]:
+    """The best passages, but for those that share a sentence with the text that asks."""
+    if apart_from is None:
+        return index.find(query, limit)
+    found = index.find(query, limit + _SPARE)
+    return [one for one in found if not overlaps(one.text, apart_from.text)][:limit]
 
 
 def overlaps(passage: str, text: str) -> bool:
