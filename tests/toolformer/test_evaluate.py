@@ -139,6 +139,20 @@ def test_each_tool_counts_once_in_a_question() -> None:
     assert shares_of_tools([Judged(True)]) == {}
 
 
+def test_a_tool_that_is_called_twice_in_a_text_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = TracedCall(Call("Calculator", "3 + 4", "7"), 0.1, None, 0)
+
+    def twice(prompts: Iterable[Text], *_: object) -> Iterator[Generation]:
+        for one in prompts:
+            yield Generation(one.id, one.text, " 7", " 7", (call, call), 0)
+
+    monkeypatch.setattr(module, "run", twice)
+    judged = module.judge(SUMS, Writer(), TOOLS, RunConfig())
+    assert {one.tools for one in judged} == {("Calculator",)}
+
+
 def test_toolformer_is_put_over_the_others_question_by_question() -> None:
     """Three right against one, which is right in both: half of the questions better."""
     systems = {"disabled": (Writer(), {}), "toolformer": (Writer(), TOOLS)}
