@@ -205,3 +205,25 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "the same command goes on from here" in said
     assert not list(tmp_path.glob("run/annotate/shards/*.partial"))
+
+
+@pytest.mark.parametrize("command", ["corpus", "pictures"])
+def test_a_file_where_the_world_is_to_be_written_is_told(tmp_path: Path, command: str) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    said = graft("seedling", command, str(taken))
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith(f"graft: {taken}: cannot be written: ")
+    assert "Traceback" not in said.stderr
+    assert taken.read_text() == "mine"
+
+
+def test_texts_for_all_five_tools_are_written(tmp_path: Path) -> None:
+    assert (
+        graft(
+            *("seedling", "corpus", str(tmp_path), "--five", "--texts", "6", "--questions", "2")
+        ).returncode
+        == 0
+    )
+    tasks = {path.stem for path in (tmp_path / "tasks").iterdir()}
+    assert tasks == {"arithmetic", "dates", "facts", "foreign", "plain", "questions"}

@@ -95,9 +95,11 @@ def pictures(
 
     Example: graft seedling pictures runs/pictures --count 2000
     """
+    from graft.store.whole import writing
     from graft.world.gallery import write_gallery
 
-    write_gallery(out, count, seed=seed, size=size)
+    with writing(out):
+        write_gallery(out, count, seed=seed, size=size)
     typer.echo(str(out))
 
 
@@ -143,8 +145,11 @@ def corpus(
 
     Example: graft seedling corpus runs/world --texts 5000
     """
+    from graft.store.whole import writing
     from graft.world.questions import ALL, SOME
     from graft.world.shipped import write_world
 
-    write_world(out, texts=texts, questions=questions, seed=seed, kinds=ALL if five else SOME)
+    kinds = ALL if five else SOME
+    with writing(out):
+        write_world(out, texts=texts, questions=questions, seed=seed, kinds=kinds)
     typer.echo(str(out))
