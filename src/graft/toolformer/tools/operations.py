@@ -1,13 +1,14 @@
 """Every operation of an HTTP service that an OpenAPI document describes.
 
 The document and what the service answers are data: cut, checked against their schemas, and
-never run. Only the service's own address and public ones are reached (`reaching`).
+never run. Only the service's own address and public ones are reached (`reaching`). Secrets that
+sign in come from the environment (`signing`).
 """
 
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,15 @@ from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.described import described_tool
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
+from graft.toolformer.tools.signing import (
+    Key,
+    cut_secrets,
+    document_keys,
+    require_named,
+    signed,
+    split_words,
+    wanted_keys,
+)
 from graft.toolformer.tools.tool import LateError, Tool
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -53,6 +63,8 @@ class Operation:
     method: str
     url: str
     parameters: tuple[Parameter, ...]
+    security: object = None
+    """OpenAPI's alternatives of security schemes."""
 
     def request(self, values: Mapping[str, object]) -> Request:
         """What is asked with these values.
@@ -87,22 +99,32 @@ def operation_tools(address: str) -> list[Tool]:
 
     Args:
         address: a URL or a file, in JSON or YAML; behind it, with spaces between, hosts that
-            may lie at private addresses. The host of a URL is one of them.
+            may lie at private addresses (the host of a URL is one of them), and
+            `SCHEME=VARIABLE`: the secret of the environment for one of the document's
+            security schemes.
 
     Raises:
-        ConfigError: the document cannot be read, or describes nothing.
+        ConfigError: the document cannot be read, or describes nothing; a secret is missing, or
+            would go to a host that is not named.
     """
     try:
-        where, *allowed = shlex.split(address)
+        where, *words = shlex.split(address)
     except ValueError as error:  # nothing, or quotes that do not close
         raise ConfigError(f"the OpenAPI document '{address}': {error}") from error
+    allowed, variables = split_words(words)
     is_url = where.startswith(("http://", "https://"))
     if is_url:
         allowed.append(_authority(where))
     document = _read(where, allowed) if is_url else _read_file(Path(where))
     base = _base(document, where if is_url else None, address)
+    told = f"the OpenAPI document '{where}'"
+    schemes = _table(_table(document.get("components")).get("securitySchemes"))
+    schemes = {name: _followed(document, one) for name, one in schemes.items()}
+    keys = document_keys(variables, schemes, told)
+    if keys:
+        require_named(base, allowed, told)
     tools = [
-        _tool(one, document, allowed)
+        _tool(one, document, allowed, keys)
         for one in islice(_operations(document, base), MOST_OPERATIONS)
     ]
     if not tools:
@@ -110,7 +132,9 @@ def operation_tools(address: str) -> list[Tool]:
     return tools
 
 
-def _tool(operation: Operation, document: Table, allowed: Sequence[str]) -> Tool:
+def _tool(
+    operation: Operation, document: Table, allowed: Sequence[str], keys: Mapping[str, Key]
+) -> Tool:
     schema = {
         "type": "object",
         "properties": {one.name: one.schema for one in operation.parameters},
@@ -123,20 +147,37 @@ def _tool(operation: Operation, document: Table, allowed: Sequence[str]) -> Tool
         arguments = schema_arguments(schema, openapi_30=is_30)
     except ConfigError as error:
         raise ConfigError(f"the operation '{operation.name}': {error}") from error
+    wanted = wanted_keys(operation.security, keys)
+
+    def answer(values: Mapping[str, object]) -> str:
+        response = reach(signed(operation.request(values), wanted), allowed)
+        response = replace(response, text=cut_secrets(response.text, wanted))
+        return _answer_of(response, _unsigned(operation, wanted))
+
     return described_tool(
         operation.name,
         operation.description,
         arguments,
-        lambda values: _answer_of(reach(operation.request(values), allowed)),
+        answer,
         [asdict(operation), document.get("components", {})],
     )
 
 
-def _answer_of(response: Response) -> str:
+def _unsigned(operation: Operation, keys: Sequence[Key]) -> str:
+    """How to sign in, where an operation asks for it and nobody does."""
+    alternatives = [list(_table(one)) for one in _list(operation.security)]
+    if keys or not any(alternatives):
+        return ""
+    names = " ".join(f"{name}=VARIABLE" for name in next(filter(None, alternatives)))
+    return f"; to sign in, write {names} behind the document"
+
+
+def _answer_of(response: Response, remedy: str = "") -> str:
     if response.status >= 500:
         raise LateError(f"the service says {response.status}")
     if response.status >= 300:
-        raise ToolError(f"the service says {response.status}: {response.text[:150]}")
+        how = remedy if response.status in (401, 403) else ""
+        raise ToolError(f"the service says {response.status}: {response.text[:150]}{how}")
     if response.kind != _JSON:
         return response.text
     try:
@@ -161,6 +202,7 @@ def _operations(document: Table, base: str) -> Iterator[Operation]:
                     method.upper(),
                     base.rstrip("/") + str(path),
                     (*(one for one in sent if one), *fields),
+                    told.get("security", document.get("security")),
                 )
 
 

@@ -82,6 +82,14 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
         raise LateError(f"{url.host}: {error or type(error).__name__}") from None
 
 
+def web_client(
+    headers: Mapping[str, str], *, connect_seconds: float, read_seconds: float
+) -> httpx2.AsyncClient:
+    """A client with these headers, for who speaks HTTP itself; it follows no redirect."""
+    timeout = httpx2.Timeout(connect_seconds, read=read_seconds)
+    return httpx2.AsyncClient(headers=dict(headers), timeout=timeout)
+
+
 def authority_of(url: str) -> str:
     """`host:port` of a URL.
 

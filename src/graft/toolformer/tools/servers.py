@@ -13,14 +13,18 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TypeVar
 
 import mcp
 import mcp.types
+from mcp.client.streamable_http import streamable_http_client
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.described import described_tool
+from graft.toolformer.tools.reaching import web_client
 from graft.toolformer.tools.schemas import schema_arguments
+from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, split_words
 from graft.toolformer.tools.tool import LateError, Tool
 
 CONNECT_SECONDS = 30.0
@@ -51,14 +55,23 @@ def server_tools(address: str) -> list[Tool]:
     return [_tool(server, one) for one in offered]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server's URL, and what signs in there."""
+
+    url: str
+    keys: tuple[Key, ...] = ()
+
+
 class Server:
     """An MCP server that is asked by several threads; connected when it is needed.
 
     Args:
-        address: a URL, or a command that starts the server.
+        address: a URL, or a command that starts the server; behind a URL, what signs in:
+            `bearer=VARIABLE`, `basic=VARIABLE` or `HEADER=VARIABLE`, of the environment.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither, or a variable is not set.
     """
 
     def __init__(self, address: str) -> None:
@@ -88,7 +101,11 @@ class Server:
         async def asked(client: mcp.Client) -> mcp.types.CallToolResult:
             return await client.call_tool(name, dict(values))
 
-        return _text_of(self._line().wait(asked, seconds))
+        keys = self._where.keys if isinstance(self._where, Site) else ()
+        try:
+            return cut_secrets(_text_of(self._line().wait(asked, seconds)), keys)
+        except ToolError as error:
+            raise type(error)(cut_secrets(str(error), keys)) from None
 
     def close(self) -> None:
         """End the connection, and the server if it was started here."""
@@ -107,7 +124,7 @@ class Server:
 class _Line:
     """One connection, which a thread with an event loop of its own keeps."""
 
-    def __init__(self, where: mcp.StdioServerParameters | str) -> None:
+    def __init__(self, where: "mcp.StdioServerParameters | Site") -> None:
         self.broken = False
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
@@ -156,7 +173,7 @@ class _Line:
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(END_SECONDS)
 
-    def _keep(self, where: mcp.StdioServerParameters | str) -> None:
+    def _keep(self, where: "mcp.StdioServerParameters | Site") -> None:
         try:
             self._loop.run_until_complete(self._hold(where))
         except BaseException as error:  # noqa: BLE001 - not swallowed: carried to who waits
@@ -166,8 +183,16 @@ class _Line:
             self.broken = True
             self._loop.close()
 
-    async def _hold(self, where: mcp.StdioServerParameters | str) -> None:
-        async with mcp.Client(where) as client:
+    async def _hold(self, where: "mcp.StdioServerParameters | Site") -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            if isinstance(where, Site):
+                headers = {one.name: one.value() for one in where.keys}
+                waits = {"connect_seconds": CONNECT_SECONDS, "read_seconds": LONGEST_SECONDS}
+                web = await stack.enter_async_context(web_client(headers, **waits))
+                server = streamable_http_client(where.url, http_client=web)
+            else:
+                server = where
+            client = await stack.enter_async_context(mcp.Client(server))
             self._client.set_result(client)
             await self._end.wait()
 
@@ -215,15 +240,22 @@ def _text_of(result: mcp.types.CallToolResult) -> str:
     return text
 
 
-def _where(address: str) -> mcp.StdioServerParameters | str:
-    if address.startswith(("http://", "https://")):
-        return address
+def _where(address: str) -> mcp.StdioServerParameters | Site:
     try:
         command, *rest = shlex.split(address)
     except ValueError as error:
         raise ConfigError(
             f"the MCP server '{address}': neither a URL nor a command that starts it ({error})"
         ) from error
+    if command.startswith(("http://", "https://")):
+        others, variables = split_words(rest)
+        where = f"the MCP server '{command}'"
+        if others:
+            raise ConfigError(
+                f"{where}: '{others[0]}' stands behind its URL; only what signs in does, as "
+                "bearer=VARIABLE"
+            )
+        return Site(command, tuple(header_keys(variables, where)))
     return mcp.StdioServerParameters(
         command=command, args=rest, encoding_error_handler="replace"
     )
