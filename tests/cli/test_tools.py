@@ -8,10 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli.app import app
+from graft.cli.traces import draw_trace
 from graft.toolformer.tools.answers import Answers
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import Context
+from graft.toolformer.tools.tracing import Trace
 
 UNITS = """
 from graft.toolformer.tools.function import tool
@@ -106,3 +108,26 @@ def test_questions_are_tried_and_checked_over_texts(tmp_path: Path) -> None:
     )
     assert "QA: a model could learn it" in said("check", "qa", *over)
     assert "qa: name what it looks through" in said("list")
+
+
+def test_what_a_call_led_to_is_shown_and_drawn_as_a_tree(units: str, tmp_path: Path) -> None:
+    (tmp_path / "say.toml").write_text(
+        'name = "Say"\ndescription = "Goes on."\nprompt = "The river {text}"\n'
+        f'tools = ["{Path(units).name}"]\nlimits.new_tokens = 8\n'
+    )
+    picture = tmp_path / "trace.png"
+    place = f"model:{tmp_path / 'say.toml'}"
+    shown = said("try", place, "Osk $x_", "--trace", "--trace-picture", str(picture))
+    assert shown.startswith('[Say("Osk $x_") -> ')
+    assert " ms)" in shown
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused = said("try", units, "kn=10", "--trace", status=1)
+    assert refused.startswith("[Miles(kn=10)] no answer: no argument 'kn'")
+    assert "asks Miles" in said("list", place)
+
+
+def test_a_tree_is_drawn_whatever_it_holds_and_however_large(tmp_path: Path) -> None:
+    leaf = Trace("Tool", '"$\\frac[ 漢 \U0001f600"', None, "x" * 200, 1.0, 0.0, False)
+    trace = Trace("All", "", "y", None, 500.0, 2.0, True, (leaf,) * 300)
+    draw_trace(trace, tmp_path / "all.png")
+    assert 10_000 < (tmp_path / "all.png").stat().st_size < 2_000_000

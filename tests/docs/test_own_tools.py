@@ -92,6 +92,25 @@ def test_tools_of_a_server_and_of_a_service_are_tried(
     assert tried == "[miles(km=43) -> 26.7 miles]\n"
 
 
+def test_a_model_is_tried_as_a_tool_and_its_calls_are_shown_as_a_tree(
+    said: tuple[Path, dict[str, str]],
+) -> None:
+    folder, outputs = said
+    [tried] = [text for one, text in outputs.items() if "tools try model:walk" in one]
+    outer, inner = tried.splitlines()
+    assert outer.startswith('[Walk(town="Osk", km=43) -> 26.7]  (')
+    assert inner.startswith("└─ [Miles(km=43) -> 26.7 miles]  (")
+    assert (folder / "walk.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("run", ["walk"])
+def test_calls_of_a_model_are_kept(said: tuple[Path, dict[str, str]], run: str) -> None:
+    folder, _ = said
+    kept = json.loads((folder / "runs" / run / "keep" / "report.json").read_text())
+    assert kept["candidates"]["Walk"] > 20
+    assert kept["kept"]["Walk"] > 10
+
+
 @pytest.mark.parametrize("run", ["server", "service"])
 def test_calls_of_a_server_and_of_a_service_are_kept(
     said: tuple[Path, dict[str, str]], run: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from graft.toolformer.tools.execute import Executor
     from graft.toolformer.tools.tool import Tool
 
 app = typer.Typer(no_args_is_help=True, help="Look at tools, your own too.")
@@ -65,17 +66,26 @@ def try_tool(
     ] = None,
     search: Search = None,
     today: Today = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="show all calls that it led to, as a tree")
+    ] = False,
+    trace_picture: Annotated[
+        Path | None, typer.Option(help="draw the tree into this file, a PNG")
+    ] = None,
 ) -> None:
     """Ask a tool once.
 
-    Example: graft tools try calculator "(2 + 3) * 4"
+    Example: graft tools try calculator "(2 + 3) * 4" --trace
     """
+    from graft.cli.traces import draw_trace
     from graft.errors import ToolError
     from graft.toolformer.call import parse_asked, render
-    from graft.toolformer.tools.asking import execute
+    from graft.toolformer.tools.execute import Executor
     from graft.toolformer.tools.tool import Context
+    from graft.toolformer.tools.tracing import Scope, ask_within, lines_of
 
-    chosen = _one_of(_tools([name], search, today), tool)
+    executor, scope = Executor(), Scope()
+    chosen = _one_of(_tools([name], search, today, executor), tool)
     written = f'"{argument}"' if chosen.quoted else argument
     call = parse_asked(f"{chosen.name}({written})")
     if call is None:
@@ -83,11 +93,21 @@ def try_tool(
             f"{argument!r} cannot stand in a call: it has brackets or an arrow", err=True
         )
         raise typer.Exit(1)
+    refused = None
     try:
-        typer.echo(render(call.answered(execute(chosen, call.argument, Context()))))
+        answer = ask_within(scope, executor, chosen, call.argument, Context())
+        if not trace:
+            typer.echo(render(call.answered(answer)))
     except ToolError as error:
-        typer.echo(f"no answer: {error}", err=True)
-        raise typer.Exit(1) from None
+        refused = error
+    for asked in scope.calls:
+        if trace:
+            typer.echo("\n".join(lines_of(asked)))
+        if trace_picture is not None:
+            draw_trace(asked, trace_picture)
+    if refused is not None:
+        typer.echo(f"no answer: {refused}", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -170,8 +190,13 @@ def _there(names: Sequence[str], search: Path | None) -> tuple[list[str], dict[s
     return there, missing
 
 
-def _tools(names: list[str], search: Path | None, today: str | None) -> dict[str, Tool]:
+def _tools(
+    names: list[str],
+    search: Path | None,
+    today: str | None,
+    executor: Executor | None = None,
+) -> dict[str, Tool]:
     from graft.cli.toolformer import day
-    from graft.toolformer.tools.toolbox import tools_by_name
+    from graft.toolformer.functions import open_tools
 
-    return tools_by_name(names, corpus=search, today=day(today))
+    return open_tools(names, corpus=search, today=day(today), executor=executor)

@@ -13,7 +13,7 @@ from torch import Tensor
 from graft.errors import DataError
 from graft.models.language import Decoder, LanguageModel
 from graft.toolformer.dataset import Text
-from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.execute import Asker, Executor
 from graft.toolformer.tools.tool import Tool
 from graft.toolformer.writing import RunConfig, State, TracedCall, Writer
 
@@ -55,7 +55,7 @@ def run(
     model: LanguageModel,
     tools: Mapping[str, Tool],
     settings: RunConfig,
-    executor: Executor | None = None,
+    executor: Asker | None = None,
 ) -> Iterator[Generation]:
     """Continue each prompt, calling tools; the generations come in the order of the prompts.
 
@@ -84,7 +84,7 @@ def stream(
     model: LanguageModel,
     tools: Mapping[str, Tool],
     settings: RunConfig,
-    executor: Executor | None = None,
+    executor: Asker | None = None,
 ) -> Iterator[Event]:
     """What happens while prompts are continued, as it happens; each ends in a `Generation`."""
     batch = _Batch(model, tools, settings, executor or Executor())
@@ -104,7 +104,7 @@ class _Batch:
         model: LanguageModel,
         tools: Mapping[str, Tool],
         settings: RunConfig,
-        executor: Executor,
+        executor: Asker,
     ) -> None:
         self.model, self.tools, self.settings = model, tools, settings
         self.executor = executor

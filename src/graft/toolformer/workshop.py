@@ -28,6 +28,7 @@ from graft.store.shards import read_shard
 from graft.store.whole import reading, remove_partial, writing
 from graft.toolformer.annotate import AnnotateConfig
 from graft.toolformer.dataset import Merged
+from graft.toolformer.functions import open_tools
 from graft.toolformer.keep import KeepConfig
 from graft.toolformer.records import MERGED
 from graft.toolformer.tools.answers import AnswersConfig, open_answers
@@ -38,7 +39,6 @@ from graft.toolformer.tools.tool import Tool
 from graft.toolformer.tools.toolbox import (
     require_call_name,
     require_settings_of_tools,
-    tools_by_name,
 )
 from graft.toolformer.train import TrainConfig, read_card
 from graft.toolformer.writing import RunConfig
@@ -159,12 +159,13 @@ class Workshop:
         """The tools by the names they have in calls."""
         if self._tools is None:
             remove_partial(self.root / "index")
-            found = tools_by_name(
+            found = open_tools(
                 self.config.tools,
                 corpus=self.config.search or self.config.corpus,
                 today=self.config.today,
                 index_folder=self.root / "index",
                 apart=self.config.search is None,
+                executor=self.executor,
             )
             require_settings_of_tools(found, self.config.settings_of_tools())
             self._tools = {
@@ -245,7 +246,7 @@ def tools_of(
     chosen = names if names is not None else [tool["name"] for tool in written]
     looked = cast("str | None", card.get("search"))
     corpus = search or (None if looked is None else Path(looked))
-    tools = tools_by_name(chosen, corpus=corpus, today=today)
+    tools = open_tools(chosen, corpus=corpus, today=today)
     limits = cast("dict[str, dict[str, object]]", card.get("tool", {}))
     told = f"{folder / 'graft.json'}, tool"
     return {

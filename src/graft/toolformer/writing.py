@@ -21,7 +21,7 @@ from graft.errors import ToolError
 from graft.models.language import LanguageModel
 from graft.toolformer.call import ARROW, CLOSE, OPEN, Call, parse_asked
 from graft.toolformer.dataset import Text, call_tokens, generator
-from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.execute import Asker
 from graft.toolformer.tools.tool import Tool
 
 
@@ -82,7 +82,7 @@ class Writer:
         model: LanguageModel,
         tools: Mapping[str, Tool],
         settings: RunConfig,
-        executor: Executor,
+        executor: Asker,
     ) -> None:
         self.text, self.prompt, self.model, self.settings = text, prompt, model, settings
         self.executor = executor

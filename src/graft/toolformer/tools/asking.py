@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from graft.errors import ToolError
-from graft.toolformer.tools.tool import Context, LateError, Question, Tool
+from graft.toolformer.tools.tool import BoundError, Context, LateError, Question, Tool
 
 MAX_AT_ONCE = 64
 """Calls of one program that may run at once, those that hang included; others wait."""
@@ -55,16 +55,21 @@ _places = Gate(MAX_AT_ONCE)
 def execute(tool: Tool, argument: str, context: Context, gate: Gate | None = None) -> str:
     """The tool's answer, cut at its longest; what came too late is asked again, if it may be.
 
+    A call within another one needs no place of its own among all: the one around it has one,
+    and waits for it.
+
     Raises:
         ToolError: the tool has no answer, or took longer than `tool.timeout_seconds`.
         Exception: whatever else the tool raised, with a note that names the call.
     """
+    gates = [] if gate is None else [gate]
+    gates += [_places] if context.within is None else []
 
     def asked() -> str:
         return _checked(tool.answer(argument, context))
 
     def once() -> str:
-        return _on_a_thread(tool, asked, tool.timeout_seconds, gate)
+        return _on_a_thread(tool, asked, tool.timeout_seconds, gates)
 
     try:
         result = _patiently(tool, once)
@@ -104,6 +109,7 @@ def execute_batch(
 ) -> list[str | ToolError]:
     """As `execute`, by `tool.answer_many`: an answer or a refusal for each question."""
     many, longest = tool.answer_many, tool.max_result_characters
+    gates = [_places] if gate is None else [gate, _places]
     assert many is not None
 
     def asked() -> list[str | ToolError]:
@@ -116,7 +122,7 @@ def execute_batch(
         return answers
 
     def once() -> list[str | ToolError]:
-        return _on_a_thread(tool, asked, tool.timeout_seconds * len(batch), gate)
+        return _on_a_thread(tool, asked, tool.timeout_seconds * len(batch), gates)
 
     try:
         return _patiently(tool, once)
@@ -133,19 +139,22 @@ def _patiently(tool: Tool, once: Callable[[], _T]) -> _T:
     for _ in range(tool.retries):
         try:
             return once()
+        except BoundError:
+            raise
         except LateError:
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
     return once()
 
 
-def _on_a_thread(tool: Tool, work: Callable[[], _T], seconds: float, gate: Gate | None) -> _T:
+def _on_a_thread(
+    tool: Tool, work: Callable[[], _T], seconds: float, gates: Sequence[Gate]
+) -> _T:
     """What `work` gives within so many seconds, once there is a place for it.
 
     Raises:
         LateError: it took longer; the thread goes on, and its places are its own till then.
     """
-    gates = [_places] if gate is None else [gate, _places]
     entered = list[Gate]()
     try:
         for one in gates:

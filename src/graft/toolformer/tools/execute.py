@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from graft.errors import ToolError
 from graft.toolformer.tools.answers import Answers, Entry, Outcome, key_of, outcome_of
@@ -34,6 +35,23 @@ class Usage:
     cost: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call came to, and whether it was known before."""
+
+    known: str | ToolError
+    remembered: bool
+
+
+@runtime_checkable
+class Asker(Protocol):
+    """Who asks tools for a text that is being written."""
+
+    def submit(self, tool: Tool, argument: str, context: Context) -> Future[str]:
+        """Ask, without waiting."""
+        ...
+
+
 class Executor:
     """Tools with a memory: the same question to the same tool is asked once.
 
@@ -59,10 +77,14 @@ class Executor:
 
     def answer(self, tool: Tool, argument: str, context: Context) -> str:
         """As `execute`, from memory where possible."""
+        return given(self.ask(tool, argument, context).known)
+
+    def ask(self, tool: Tool, argument: str, context: Context) -> Asked:
+        """As `answer`, refusals too, and whether it came from memory."""
         known = self._known(tool, argument, context)
-        if known is None:
-            known = self._ask(tool, argument, context)
-        return _given(known)
+        if known is not None:
+            return Asked(known, remembered=True)
+        return Asked(self._ask(tool, argument, context), remembered=False)
 
     def answer_all(
         self, tool: Tool, questions: Sequence[Question], notes: Sequence[str] = ()
@@ -207,7 +229,8 @@ def _key(tool: Tool, argument: str, context: Context) -> _Asked:
     return (tool.name, tool.version, argument, context.date, context.text * tool.by_text)
 
 
-def _given(known: str | ToolError) -> str:
+def given(known: str | ToolError) -> str:
+    """The answer; a refusal is raised."""
     if isinstance(known, ToolError):
         raise type(known)(*known.args)
     return known

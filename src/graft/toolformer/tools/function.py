@@ -72,7 +72,8 @@ def function_tool(
     """
     name = str(settings.get("name", function.__name__))
     parameters, context = _parameters(function, name)
-    arguments, description = _arguments(parameters, name), _first_paragraph(function)
+    arguments = arguments_of(_fields(parameters), name)
+    description = _first_paragraph(function)
 
     def answer(argument: str, asked_from: Context) -> str:
         values = arguments.read(argument)
@@ -142,10 +143,19 @@ def _parameters(
     return filled, context
 
 
-def _arguments(parameters: Mapping[str, inspect.Parameter], called: str) -> Arguments:
-    fields = dict[str, tuple[type, object]]()
-    for name, one in parameters.items():
-        fields[name] = (one.annotation, ... if one.default is one.empty else one.default)
+def _fields(parameters: Mapping[str, inspect.Parameter]) -> dict[str, tuple[object, object]]:
+    return {
+        name: (one.annotation, ... if one.default is one.empty else one.default)
+        for name, one in parameters.items()
+    }
+
+
+def arguments_of(fields: Mapping[str, tuple[object, object]], called: str) -> Arguments:
+    """What a tool takes, from the type and the default (or `...`) of each argument.
+
+    Raises:
+        ConfigError: values for them cannot be checked.
+    """
     try:
         model = pydantic.create_model(  # pyright: ignore[reportCallIssue] - fields by name
             called,
@@ -164,10 +174,10 @@ def _arguments(parameters: Mapping[str, inspect.Parameter], called: str) -> Argu
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ToolError(f"{place}: {first['msg']}") from None
-        return {name: getattr(taken, name) for name in parameters}
+        return {name: getattr(taken, name) for name in fields}
 
-    one_text = len(parameters) == 1 and next(iter(parameters.values())).annotation is str
-    return Arguments(tuple(parameters), one_text, checked)
+    one_text = len(fields) == 1 and next(iter(fields.values()))[0] is str
+    return Arguments(tuple(fields), one_text, checked)
 
 
 def _first_paragraph(function: Callable[..., object]) -> str:

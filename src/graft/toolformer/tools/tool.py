@@ -13,12 +13,20 @@ class LateError(ToolError):
     """The tool did not answer in time, or what it needs is away; another time it may."""
 
 
+class BoundError(LateError):
+    """A call and all that it led to would have gone beyond a limit; asked alone it may not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a tool may know besides its argument: the text it is asked from, and its date."""
+    """What a tool may know besides its argument: the text it is asked from, and its date.
+
+    `within` is the call that it is asked within, where a tool asks others (see `tracing`).
+    """
 
     date: datetime.date | None = None
     text: str = ""
+    within: object | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

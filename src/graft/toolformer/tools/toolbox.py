@@ -4,7 +4,7 @@ import datetime
 import difflib
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def tools_by_name(
     today: datetime.date | None = None,
     index_folder: Path | None = None,
     apart: bool = False,
+    kinds: Mapping[str, Callable[[str], list[Tool]]] | None = None,
 ) -> dict[str, Tool]:
     """The tools called `names`, keyed as they are written in calls.
 
@@ -48,6 +49,8 @@ def tools_by_name(
         apart: whether both leave out what overlaps with the text that asks; to be set
             where `corpus` is what is annotated.
         index_folder: where both keep their index; else `default_index_folder()`.
+        kinds: further kinds of places, and what loads the tools at an address: see
+            `graft.toolformer.functions.open_tools`, which knows `model:FILE.toml`.
 
     Raises:
         ConfigError: a name is unknown, a place holds no tool, two tools are called the same in
@@ -69,7 +72,10 @@ def tools_by_name(
             case "mt":
                 found = translation_tools()
             case place if is_place(place):
-                found = [replace(tool, place=place) for tool in load_tools(place)]
+                kind, _, address = place.partition(":")
+                load = (kinds or {}).get(kind)
+                loaded = load_tools(place) if load is None else load(address)
+                found = [replace(tool, place=place) for tool in loaded]
             case unknown:
                 raise ConfigError(_unknown(unknown))
         _add(found, tools)
