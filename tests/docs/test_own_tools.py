@@ -21,6 +21,7 @@ COMMANDS = [
     for command in re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
     if not command.startswith(INSTALLS) and not TRANSLATED.match(command)
 ]
+pytestmark = pytest.mark.timeout(900)  # all of the page is gone through before the first test
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
 
