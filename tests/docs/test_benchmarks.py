@@ -21,6 +21,7 @@ SMALL = {
         *("--pictures", "40", "--held-out", "6", "--set", "train.steps=1"),
         *("validation.pictures=2", "evaluate.pictures=2"),
     ),
+    "functions": ("--texts", "32", "--questions", "4", "--steps", "4"),
     "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
     "control_sample": (
         *("--narrower", "16", "--pixels", "64"),
@@ -173,6 +174,15 @@ def test_a_picture_is_that_of_diffusers_with_its_hint_read_once_and_no_work_outs
         assert row["TFLOP, graft"] < row["TFLOP, diffusers"], case
     assert shares["TFLOP, diffusers"] == 1
     assert shares["TFLOP, graft"] == pytest.approx(0.9035, abs=1e-3)
+
+
+def test_functions_are_taught_and_composed_beside_one_that_does_all(tmp_path: Path) -> None:
+    composed, same, whole, *differences = measured("functions", tmp_path)
+    for row in (composed, same, whole):
+        assert (row["texts"], row["steps"], row["questions"]) == (32, 4, 4)
+        assert 0 <= row["from"] <= row["right"] <= row["to"] <= 100
+    assert composed["tokens"] < same["tokens"] < whole["tokens"]
+    assert len(differences) == 2
 
 
 @pytest.mark.parametrize("name", ["train", "memory"])

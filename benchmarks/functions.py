@@ -1,0 +1,291 @@
+"""Do two small functions, composed, answer better than one small model that does all?
+
+The questions take two steps: amounts stand in an encyclopedia of towns, and two of them are to
+be added or subtracted. Either one seedling is taught both, to search twice and to compute. Or
+one is taught to look an amount up with search, another to compute with amounts that it asks the
+first for: `model:total.toml`, whose tools are `calculator` and `model:amount.toml`. Both ways
+learn from the same texts, with as many steps in all; a third is taught the two-step texts
+alone, as many of them and as long. Towns and amounts of the questions stand in no text.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from rich.console import Console
+from stopwatch import Row, arguments, publish
+
+from graft.errors import ToolError
+from graft.measure.interval import Interval, bootstrap_difference, bootstrap_mean
+from graft.models.huggingface import HuggingFaceModel, load_model
+from graft.toolformer.call import Call
+from graft.toolformer.dataset import Merged, Text, splice
+from graft.toolformer.functions import open_tools
+from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.tool import Context, Tool
+from graft.toolformer.tools.tracing import Scope, Trace, ask_within, lines_of
+from graft.toolformer.train import TrainConfig, divide, finetune
+from graft.world.amounts import THINGS
+from graft.world.names import town
+from graft.world.story import Half, pick
+
+QUESTION = "functions: two-step questions about towns that no text names, right answers in %"
+KEPT = 4
+"""Things that an article tells of, all but one beside the point."""
+_DRAWN = THINGS[:12]
+
+AMOUNT = """
+name = "Amount"
+description = "Tells how many of a thing there are in a town."
+prompt = "How many {text}? The answer is"
+model = "lookup"
+tools = ["search"]
+search = "towns.jsonl"
+"""
+TOTAL = """
+name = "Total"
+description = "Answers how many things two towns have together, or one more than the other."
+prompt = "{text} The answer is"
+"""
+LIMITS = """
+stop = ["."]
+[limits]
+new_tokens = 8
+seconds = 120
+[run]
+top_k = 10
+least_probability = 0.1
+max_calls = 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, the calls that answer it, each way, and what is right."""
+
+    question: str
+    alone: tuple[Call, ...]
+    composed: tuple[Call, ...]
+    sum: str
+    answer: str
+
+
+class Towns:
+    """An encyclopedia that is made up as it is asked for: each town with its amounts."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.told: dict[str, dict[str, int]] = {}
+
+    def draw(self, half: Half, thing: str | None = None) -> str:
+        """A town of the half; one that has some of a thing."""
+        while True:
+            name = town(self.rng, half)
+            if thing is None or thing in self.amounts(name):
+                return name
+
+    def amounts(self, name: str) -> dict[str, int]:
+        """What there is in a town."""
+        if name not in self.told:
+            things = self.rng.permutation(_DRAWN)[:KEPT]
+            self.told[name] = {str(one): int(self.rng.integers(12, 999)) for one in things}
+        return self.told[name]
+
+    def article(self, name: str) -> str:
+        """The sentence of the encyclopedia."""
+        *most, last = [f"{count} {thing}" for thing, count in self.amounts(name).items()]
+        return f"In {name} there are {', '.join(most)} and {last}."
+
+    def searched(self, name: str, thing: str) -> Call:
+        """The search for an amount, and what it finds."""
+        found = f"{name} > {self.article(name)}"
+        return Call("Search", f"{name} {thing}", quoted=True).answered(found)
+
+    def lookup(self, half: Half) -> Asked:
+        """A question that takes one step."""
+        name = self.draw(half)
+        thing = pick(self.rng, tuple(self.amounts(name)))
+        calls, count = (self.searched(name, thing),), self.amounts(name)[thing]
+        return Asked(f"How many {thing} in {name}?", calls, calls, "", str(count))
+
+    def total(self, half: Half) -> Asked:
+        """A question that takes two lookups and a sum or a difference."""
+        one = self.draw(half)
+        thing = pick(self.rng, tuple(self.amounts(one)))
+        other = self.draw(half, thing)
+        while other == one or self.amounts(other)[thing] == self.amounts(one)[thing]:
+            one, other = other, self.draw(half, thing)
+        a, b = self.amounts(one)[thing], self.amounts(other)[thing]
+        if self.rng.random() < 0.5:
+            question = f"How many {thing} are there in {one} and {other} together?"
+            argument, result = f"{a} + {b}", a + b
+        else:
+            one, other, a, b = (one, other, a, b) if a > b else (other, one, b, a)
+            question = f"How many more {thing} are there in {one} than in {other}?"
+            argument, result = f"{a} - {b}", a - b
+        summed = Call("Calculator", argument, str(result))
+        asked = [
+            Call("Amount", f"{thing} in {name}", str(self.amounts(name)[thing]), quoted=True)
+            for name in (one, other)
+        ]
+        searched = (self.searched(one, thing), self.searched(other, thing))
+        return Asked(question, (*searched, summed), (*asked, summed), argument, str(result))
+
+
+def different(draw: Callable[[Half], Asked], half: Half, count: int) -> list[Asked]:
+    """So many questions, each once."""
+    found = dict[str, Asked]()
+    while len(found) < count:
+        one = draw(half)
+        found.setdefault(one.question, one)
+    return list(found.values())
+
+
+def written(
+    model: HuggingFaceModel, texts: Sequence[Asked], way: Callable[[Asked], tuple[Call, ...]]
+) -> Iterator[Merged]:
+    """Texts that ask and answer, the calls written in before the answer."""
+    for number, one in enumerate(texts):
+        prompt = f"{one.question} The answer is"
+        plain, calls = f"{prompt} {one.answer}.", way(one)
+        tokens, place = model.encode(plain), len(model.encode(prompt))
+        spliced = splice(model, tokens, [(place, call) for call in calls])
+        yield Merged(Text(str(number), plain), tuple(spliced), tuple(tokens), calls)
+
+
+def teach(model: HuggingFaceModel, merged: list[Merged], steps: int, folder: Path) -> None:
+    """Finetune a copy; `folder` is the run's."""
+    settings = TrainConfig(
+        batch=16,
+        learning_rate=1e-3,
+        max_steps=steps,
+        epochs=1000,
+        evaluate_every=max(1, steps // 4),
+        dev_texts=32,
+    )
+    examples = divide(merged, settings, calls=True)
+    taught = folder / "train" / "toolformer"
+    for step in finetune(model, examples.training, examples.development, settings, taught):
+        if step.perplexity is not None:
+            tell(f"{folder.name}: step {step.index}, perplexity {step.perplexity:.3f}")
+
+
+def answered(tool: Tool, asked: Sequence[Asked], executor: Executor) -> list[Trace]:
+    """What the function answers to each question, and all that it asked for that."""
+    scope = Scope()
+    for one in asked:
+        try:
+            ask_within(scope, executor, tool, one.question, Context())
+        except ToolError:
+            continue  # its trace tells so, and it counts as wrong
+    return list(scope.calls)
+
+
+def right(trace: Trace, asked: Asked) -> bool:
+    """Whether the first number of the answer is the right one."""
+    found = re.search(r"\d+", trace.answer or "")
+    return found is not None and found[0] == asked.answer
+
+
+def well_put(trace: Trace, asked: Asked) -> bool:
+    """Whether the right sum was asked for."""
+    swapped = " + ".join(reversed(asked.sum.split(" + ")))
+    sums = {call.argument for call in trace.calls if call.tool == "Calculator"}
+    return bool(sums & {asked.sum, swapped})
+
+
+def tell(line: str) -> None:
+    """What is done, while it is done."""
+    Console(width=160).print(line, markup=False, highlight=False)
+
+
+def shown(told: Interval) -> dict[str, object]:
+    """In percent."""
+    return {"right": 100 * told.mean, "from": 100 * told.low, "to": 100 * told.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to answer: its models with the texts of each, and its file."""
+
+    name: str
+    models: dict[str, list[Merged]]
+    function: str
+
+
+def ways(model: HuggingFaceModel, towns: Towns, count: int) -> list[Way]:
+    """The ways that are compared; each learns from `count` texts in all."""
+    lookups = different(towns.lookup, "read", count // 2)
+    totals = different(towns.total, "read", count)
+    half = totals[: count // 2]
+    looking = list(written(model, lookups, lambda one: one.composed))
+    adding = list(written(model, half, lambda one: one.composed))
+    both = list(written(model, [*lookups, *half], lambda one: one.alone))
+    whole = list(written(model, totals, lambda one: one.alone))
+    own = 'tools = ["search", "calculator"]\nsearch = "towns.jsonl"\n'
+    parts = 'model = "compute"\ntools = ["model:amount.toml", "calculator"]\n'
+    return [
+        Way("two functions, composed", {"lookup": looking, "compute": adding}, parts),
+        Way("one model, the same texts", {"both": both}, f'model = "both"\n{own}'),
+        Way("one model, two-step texts alone", {"whole": whole}, f'model = "whole"\n{own}'),
+    ]
+
+
+def measured(count: int, asked: int, steps: int, seed: int, folder: Path) -> list[Row]:
+    """A row for each way, and for how far they are apart."""
+    model, towns = load_model("seedling"), Towns(seed)
+    compared, questions = ways(model, towns, count), different(towns.total, "held", asked)
+    articles = [{"title": name, "text": towns.article(name)} for name in list(towns.told)]
+    lines = "".join(json.dumps(one) + "\n" for one in articles)
+    (folder / "towns.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "amount.toml").write_text(AMOUNT + LIMITS, encoding="utf-8")
+    rows, scores = list[Row](), list[list[float]]()
+    for way in compared:
+        for name, merged in way.models.items():
+            teach(model, merged, steps // len(way.models), folder / name)
+        executor, file = Executor(), folder / "total.toml"
+        file.write_text(TOTAL + way.function + LIMITS, encoding="utf-8")
+        [tool] = open_tools(
+            [f"model:{file}"], executor=executor, index_folder=folder / "index"
+        ).values()
+        traces = answered(tool, questions, executor)
+        tell("\n".join(lines_of(traces[0])))
+        pairs = list(zip(traces, questions, strict=True))
+        scores.append([float(right(*pair)) for pair in pairs])
+        tell(f"{way.name}: {sum(scores[-1]):.0f} of {len(pairs)} right")
+        rows.append(
+            {
+                "case": way.name,
+                "texts": sum(map(len, way.models.values())),
+                "steps": steps,
+                "tokens": sum(len(one.tokens) for all_ in way.models.values() for one in all_),
+                "questions": len(questions),
+                **shown(bootstrap_mean(scores[-1])),
+                "right sum asked": 100 * sum(well_put(*pair) for pair in pairs) / len(pairs),
+            }
+        )
+    for way, own in zip(compared[1:], scores[1:], strict=True):
+        apart = bootstrap_difference(scores[0], own)
+        rows.append({"case": f"composed over {way.name}", **shown(apart)})
+    return rows
+
+
+def main() -> None:
+    """Teach, ask and compare."""
+    parser = arguments(QUESTION)
+    parser.add_argument("--texts", type=int, default=1200, help="in all, for each way")
+    parser.add_argument("--questions", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=240, help="in all, for each way")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        rows = measured(given.texts, given.questions, given.steps, given.seed, Path(folder))
+    publish("functions", QUESTION, rows, given.record)
+
+
+if __name__ == "__main__":
+    main()
