@@ -35,7 +35,7 @@ from graft.world.story import Half, pick
 
 QUESTION = "functions: two-step questions about towns that no text names, right answers in %"
 KEPT = 4
-"""Things that an article tells of, all but one beside the point."""
+"""Things that an article tells of, each in a sentence."""
 _DRAWN = THINGS[:12]
 
 AMOUNT = """
@@ -96,13 +96,16 @@ class Towns:
         return self.told[name]
 
     def article(self, name: str) -> str:
-        """The sentence of the encyclopedia."""
-        *most, last = [f"{count} {thing}" for thing, count in self.amounts(name).items()]
-        return f"In {name} there are {', '.join(most)} and {last}."
+        """What the encyclopedia says of a town."""
+        return " ".join(self.sentence(name, thing) for thing in self.amounts(name))
+
+    def sentence(self, name: str, thing: str) -> str:
+        """What it says of one thing there."""
+        return f"There are {self.amounts(name)[thing]} {thing} in {name}."
 
     def searched(self, name: str, thing: str) -> Call:
         """The search for an amount, and what it finds."""
-        found = f"{name} > {self.article(name)}"
+        found = f"{name} > {self.sentence(name, thing)}"
         return Call("Search", f"{name} {thing}", quoted=True).answered(found)
 
     def lookup(self, half: Half) -> Asked:

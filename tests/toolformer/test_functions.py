@@ -19,6 +19,7 @@ from graft.toolformer.call import Call
 from graft.toolformer.functions import model_seen_from, open_tools, seen_from
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import BoundError, Context, LateError, Tool
+from graft.toolformer.tools.toolbox import tools_by_name
 from graft.toolformer.tools.tracing import Limits, Scope, Trace, ask_within, lines_of
 from small_lessons import Lesson, taught_model
 
@@ -310,6 +311,11 @@ def test_places_are_seen_from_the_file(small: Path) -> None:
     assert model_seen_from(small, "seedling") == "seedling"
     (small / "run" / "train" / "toolformer" / "model").mkdir(parents=True, exist_ok=True)
     assert model_seen_from(small, "run").endswith("run/train/toolformer/model")
+
+
+def test_who_opens_no_functions_says_who_does(small: Path) -> None:
+    with pytest.raises(ConfigError, match=r"graft\.toolformer\.functions\.open_tools opens it"):
+        tools_by_name([f"model:{small / 'sum.toml'}"])
 
 
 def test_search_within_a_function_looks_through_what_its_file_names(

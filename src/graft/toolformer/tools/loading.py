@@ -46,6 +46,11 @@ def load_tools(place: str) -> list[Tool]:
                 from graft.toolformer.tools.translators import translation_tools
 
                 return translation_tools(address)
+            case "model":  # it stands above, for it decodes as taught models do
+                raise ConfigError(
+                    f"the tool '{place}' is a model: graft.toolformer.functions.open_tools"
+                    " opens it"
+                )
             case _:
                 return [load_tool(place)]
     except ImportError as error:
