@@ -130,3 +130,12 @@ def test_the_page_translates_as_it_says(tmp_path: Path) -> None:
     tried, checked = (run(command, tmp_path, []) for command in commands)
     assert tried == ('[MT("mi hermano vive en la ciudad") -> My brother lives in the city]\n')
     assert "MT: a model could learn it from its examples" in checked
+
+
+def test_what_is_said_of_composed_functions_is_what_was_recorded() -> None:
+    recorded = Path(__file__).parents[2] / "docs" / "results" / "benchmark-functions.json"
+    rows = json.loads(recorded.read_text(encoding="utf-8"))["rows"]
+    for row in rows[:3]:
+        right, low, high = (f"{row[name]:g}" for name in ("right", "from", "to"))
+        assert f"| {row['case']} | {right}% | {low} to {high} |" in PAGE
+    assert rows[3]["from"] > 0  # over one model with the same texts
