@@ -69,6 +69,23 @@ def test_the_onset_found_while_training_is_that_of_the_whole_curve(
     assert last.found_at is not None
     assert onset < last.found_at <= onset + 900
     assert last.confidence >= CONFIG.sure
+    assert last.onset_step is not None
+    assert last.onset_low is not None
+    assert last.onset_high is not None
+    assert last.onset_low <= last.onset_step <= last.onset_high
+
+
+def test_of_a_slow_rise_that_is_level_the_onset_is_found_with_a_wide_interval() -> None:
+    """It has converged all the same: that its middle is less sure holds up nothing."""
+    sudden, slow = (watch(checks_of(900, width=w, seed=3))[-1] for w in (20, 120))
+    assert sudden.verdict == slow.verdict == "converged"
+
+    def width(found: Convergence) -> int:
+        assert found.onset_low is not None
+        assert found.onset_high is not None
+        return found.onset_high - found.onset_low
+
+    assert width(slow) > 1.5 * width(sudden)
 
 
 def test_before_the_onset_nothing_has_converged_and_after_it_the_onset_stays() -> None:

@@ -199,7 +199,9 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
 def _onset(convergence: Mapping[str, float | None]) -> str:
     if convergence["onset_step"] is None:
         return "no onset found yet"
-    return f"onset at step {convergence['onset_step']}, found at step {convergence['found_at']}"
+    bounds = f"{convergence['onset_low']}-{convergence['onset_high']}"
+    onset = f"onset at step {convergence['onset_step']} ({bounds})"
+    return f"{onset}, found at step {convergence['found_at']}"
 
 
 def _prompts_page(name: str, found: Mapping[str, object]) -> str:
