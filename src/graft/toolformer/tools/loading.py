@@ -1,7 +1,7 @@
 """Tools by where they stand: in a file, in a module, on a server, behind a service, in a model.
 
 `units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`,
-`mt:http://127.0.0.1:5000`.
+`mt:http://127.0.0.1:5000`, `search:FOLDER` and `qa:FOLDER` for what `graft tools index` made.
 A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from graft.errors import ConfigError
+from graft.errors import ConfigError, DataError
 from graft.toolformer.tools.function import function_tool
 from graft.toolformer.tools.tool import Tool
 
@@ -42,6 +42,8 @@ def load_tools(place: str) -> list[Tool]:
                 from graft.toolformer.tools.operations import operation_tools
 
                 return operation_tools(address)
+            case "search" | "qa":
+                return [_over_index(kind, Path(address))]
             case "mt":
                 from graft.toolformer.tools.translators import translation_tools
 
@@ -53,6 +55,16 @@ def load_tools(place: str) -> list[Tool]:
             f"the tool '{place}': the package '{error.name}' is missing; install it with:"
             f" pip install 'graft-models[{kind}]'"
         ) from error
+
+
+def _over_index(kind: str, folder: Path) -> Tool:
+    from graft.toolformer.tools.qa import qa_tool
+    from graft.toolformer.tools.search import search_tool
+
+    try:
+        return search_tool(folder) if kind == "search" else qa_tool(folder)
+    except DataError as error:
+        raise ConfigError(f"the tool '{kind}:{folder}': {error}") from error
 
 
 def load_tool(place: str) -> Tool:
