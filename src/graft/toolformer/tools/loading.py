@@ -1,7 +1,8 @@
 """Tools by where they stand: in a file, in a module, on a server, behind a service, in a model.
 
 `units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`,
-`mt:http://127.0.0.1:5000`, `search:FOLDER` and `qa:FOLDER` for what `graft tools index` made.
+`mt:http://127.0.0.1:5000`, `search:FOLDER` and `qa:FOLDER` for what `graft tools index` made,
+`search:FILE.toml` for a search that a server does.
 A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
@@ -42,6 +43,10 @@ def load_tools(place: str) -> list[Tool]:
                 from graft.toolformer.tools.operations import operation_tools
 
                 return operation_tools(address)
+            case "search" if address.endswith(".toml"):
+                from graft.toolformer.tools.http_search import http_search_tool
+
+                return [http_search_tool(Path(address))]
             case "search" | "qa":
                 return [_over_index(kind, Path(address))]
             case "mt":
