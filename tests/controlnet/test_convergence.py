@@ -10,7 +10,9 @@ from graft.controlnet.convergence import (
     Check,
     Convergence,
     ConvergenceConfig,
+    Rise,
     confidence_of_nothing,
+    is_level,
     judge,
     onset_of,
     rise_of,
@@ -298,3 +300,20 @@ def test_the_step_at_a_level_is_found_between_two_checks() -> None:
     assert step_at(taught, [0.8, 0.8], 0.5) is None
     assert step_at(checks, [0.8, 0.8], 0.5, begin=[0.2, 0.4]).mean == pytest.approx(18.75)
     assert step_at(taught, [0.8, 0.8], 0.5, begin=[0.0, 0.0]).mean == 0.0
+
+
+def test_what_may_still_rise_in_some_pictures_is_not_surely_level() -> None:
+    """Both means are level; in one, pictures go up and down by nearly half the rise."""
+    rise = Rise(0.1, 0.8, 500.0)
+
+    def seen(swing: float) -> list[Check]:
+        way_V = np.where(np.arange(16) % 2, swing, -swing)
+        rows = [0.8 + way_V * place for place in (-1, -1, 0, 1)]
+        nothing = (0.5,) * 16
+        return [
+            Check(1000 + 100 * at, tuple(row.tolist()), nothing, nothing, nothing)
+            for at, row in enumerate(rows)
+        ]
+
+    assert is_level(seen(0.01), rise, CONFIG)
+    assert not is_level(seen(0.3), rise, CONFIG)

@@ -220,15 +220,20 @@ def _crossing(step_N: np.ndarray, rising_N: np.ndarray, level: float) -> float:
 
 
 def is_level(seen: Sequence[Check], rise: Rise, settings: ConvergenceConfig) -> bool:
-    """Whether the last checks neither rise by more than is put up with, nor fall."""
+    """Whether the last checks do not fall, and surely rise by no more than is put up with.
+
+    Surely: in the share `sure` of the resamples. By the mean alone a noisy curve that goes on
+    rising is level now and then.
+    """
     count = settings.level_checks
-    if len(seen) <= count:
+    if len(seen) <= count or seen[-count].step <= rise.middle:
         return False
-    value_N = _fidelity(seen).mean(axis=0)
-    slope = np.polyfit(np.arange(count), value_N[-count:], 1)[0]
-    risen = value_N[-count:].mean() - rise.low
-    stands = -_FALL * risen <= slope <= settings.level * risen
-    return bool(seen[-count].step > rise.middle and stands)
+    value_VN = _fidelity(seen)
+    risen = value_VN[:, -count:].mean() - rise.low
+    slope_V = np.polyfit(np.arange(count), value_VN[:, -count:].T, 1)[0]
+    slope_R = slope_V[_picks(len(slope_V), settings.resamples)].mean(axis=1)
+    surely = (slope_R <= settings.level * risen).mean() >= settings.sure
+    return bool(surely and slope_V.mean() >= -_FALL * risen)
 
 
 def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
