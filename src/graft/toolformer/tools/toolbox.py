@@ -26,6 +26,8 @@ _IN_CALLS = {
     "mt": "MT",
 }
 NAMES, _KNOWN = tuple(_IN_CALLS), tuple(_IN_CALLS.values())
+READ_BY = "qa:"
+"""Behind it stands a model that reads the passages (`answering`)."""
 OVER_TEXTS = ("search", "qa")
 """Those that look through texts, which are to be named."""
 
@@ -72,6 +74,12 @@ def tools_by_name(
                 found = [make(index, apart=apart)]
             case "mt":
                 found = translation_tools()
+            case place if place.startswith(READ_BY):
+                from graft.toolformer.tools.answering import reader_tool
+
+                index = _index_of(corpus, index_folder or default_index_folder(), "qa")
+                read = reader_tool(place.removeprefix(READ_BY), index, apart=apart)
+                found = [replace(read, place=place)]
             case place if is_place(place):
                 kind, _, address = place.partition(":")
                 load = (kinds or {}).get(kind)
