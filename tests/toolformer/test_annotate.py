@@ -145,7 +145,10 @@ def test_every_proposal_is_counted_once(annotator, calling) -> None:
         count = annotated.counts
         assert count["texts"] == 1
         for name, tool in calling.items():
-            outcomes = ("unclosed", "malformed", "repeated", "unanswered", "candidates")
+            outcomes = (
+                *("unclosed", "malformed", "repeated", "input_after"),
+                *("unanswered", "candidates"),
+            )
             assert count[f"{name}.proposed"] == sum(count[f"{name}.{o}"] for o in outcomes)
             assert count[f"{name}.proposed"] == 6 * count[f"{name}.positions"]
             assert count[f"{name}.candidates"] == sum(
@@ -188,6 +191,25 @@ def scripted(untaught: HuggingFaceModel, *lines: str) -> Scripted:
     model = Scripted(untaught.model, untaught.tokenizer, name="scripted")
     model.script, model.asked = lines, []
     return model
+
+
+SAID = 'He read "la casa blanca" aloud, that is the white house.'
+"""A text whose Spanish stands behind its third token."""
+
+
+def test_a_copying_tools_call_whose_input_stands_only_after_it_is_dropped(
+    untaught, calling
+) -> None:
+    """Appendix A: of such a call nobody could know what to ask."""
+    plain = replace(calling["Calculator"], name="MT", quoted=True, answer=lambda *_: "so")
+    plain = replace(plain, sees=lambda *_: True)
+    lines = [f'MT("{one}")]' for one in ("la casa  Blanca", "H", "el gato")]
+    model = scripted(untaught, *lines)
+    [every] = found([Text("es", SAID)], model, {"MT": plain})
+    assert every.counts["MT.candidates"] == 3
+    [one] = found([Text("es", SAID)], model, {"MT": replace(plain, copies=True)})
+    assert [c.call.argument for c in one.candidates] == ["H", "el gato"]
+    assert (one.counts["MT.input_after"], one.counts["MT.candidates"]) == (1, 2)
 
 
 def test_the_draws_of_a_sample_belong_to_seed_text_tool_and_position(untaught, calling) -> None:

@@ -89,6 +89,8 @@ def annotate(
         for k, of_text in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
             counts[k][f"{tool.name}.seen"] += 1
             proposed += [(k, one) for one in of_text]
+        if tool.copies:
+            proposed = list(_copied_from_before(proposed, batch, model, tool, counts))
         for k, candidate in _answered(proposed, batch, tool, executor, counts):
             found[k].append(candidate)
     for text, candidates, count in zip(batch, found, counts, strict=True):
@@ -225,6 +227,35 @@ def _distinct(
         else:
             calls[call] = None
     return list(calls)
+
+
+def _copied_from_before(
+    proposed: Sequence[tuple[int, Proposed]],
+    texts: Sequence[Text],
+    model: LanguageModel,
+    tool: Tool,
+    counts: Sequence[Counter[str]],
+) -> Iterator[tuple[int, Proposed]]:
+    """The proposals but for those whose input stands only after them (Appendix A).
+
+    What such a call asks is not known where it is made. They are counted as `input_after`.
+    """
+    tokens = {k: model.encode(texts[k].text) for k in {k for k, _ in proposed}}
+    for k, one in proposed:
+        position, call, _ = one
+        before, after = (
+            _words(model.decode(part)) for part in (tokens[k][:position], tokens[k][position:])
+        )
+        argument = _words(call.argument)
+        if argument in after and argument not in before:
+            counts[k][f"{tool.name}.input_after"] += 1
+        else:
+            yield k, one
+
+
+def _words(text: str) -> str:
+    """A text in which neither case nor line breaks tell two copies apart."""
+    return " ".join(text.split()).casefold()
 
 
 def _answered(
