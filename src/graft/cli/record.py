@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from graft.cli.plots import plot_convergence, plot_report
-from graft.cli.tables import SYSTEMS, asked, calls_of_tools, held_out
+from graft.cli.tables import SYSTEMS, asked, calls_of_tools, held_out, ledger_lines
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, whole_file
 
@@ -111,6 +111,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
             "",
             *(_paired(task, others["control"]) for task, others in over.items()),
             *(f"* {line}.\n" for line in calls_of_tools(report)),
+            *(f"* {line}.\n" for line in ledger_lines(report)),
             *_calls(cast("list[dict[str, object]]", found.get("calls", []))),
             f"Perplexity on held-out texts: {told}.",
             f"Corpus: {corpus['texts']} texts, {corpus['candidates']} candidate calls; "
