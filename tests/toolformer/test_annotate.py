@@ -193,6 +193,24 @@ def scripted(untaught: HuggingFaceModel, *lines: str) -> Scripted:
     return model
 
 
+def test_a_tool_may_have_another_proposer_than_the_others(annotator, calling) -> None:
+    mixed = replace(
+        SETTINGS,
+        proposer="rules",
+        tools={"Calendar": replace(SETTINGS.sampling, proposer="model")},
+    )
+    for annotated, by_model in zip(
+        found(TEXTS, annotator, calling, mixed), found(TEXTS, annotator, calling), strict=True
+    ):
+        of = {name: [c for c in annotated.candidates if c.call.tool == name] for name in CALLS}
+        assert all(c.probability == 1.0 for c in of["Calculator"])
+        assert [c.call for c in of["Calendar"]] == [
+            c.call for c in by_model.candidates if c.call.tool == "Calendar"
+        ]
+    longest = most_text_tokens(annotator, calling, mixed)
+    assert longest < most_text_tokens(annotator, calling, replace(mixed, tools={}))
+
+
 SAID = 'He read "la casa blanca" aloud, that is the white house.'
 """A text whose Spanish stands behind its third token."""
 

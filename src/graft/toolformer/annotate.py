@@ -18,6 +18,9 @@ from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.prompt import render_input, render_prompt
 from graft.toolformer.tools.tool import Tool
 
+Proposer = Literal["model", "rules"]
+"""Who proposes: the model by its prompt, or rules that find candidates in the text."""
+
 _BROKEN = "\ufffd"
 """What the bytes of half a character decode to."""
 
@@ -33,6 +36,7 @@ class Sampling:
     positions: int = 5  # k
     samples: int = 5  # m
     temperature: float = 1.0  # not said in the paper
+    proposer: Proposer | None = None  # for this tool another than `annotate.proposer`
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be sampled with."""
@@ -44,7 +48,7 @@ class Sampling:
 class AnnotateConfig:
     """Settings of `annotate`."""
 
-    proposer: Literal["model", "rules"] = "model"
+    proposer: Proposer = "model"
     sampling: Sampling = field(default_factory=Sampling)
     tools: Mapping[str, Sampling] = field(
         default_factory=lambda: {
@@ -63,6 +67,10 @@ class AnnotateConfig:
     def of(self, tool: Tool) -> Sampling:
         """The sampling of one tool."""
         return self.tools.get(tool.name, self.sampling)
+
+    def proposer_of(self, tool: Tool) -> Proposer:
+        """Who proposes calls of one tool."""
+        return self.of(tool).proposer or self.proposer
 
 
 def annotate(
@@ -84,7 +92,8 @@ def annotate(
     counts = [Counter[str](texts=1) for _ in batch]
     for tool in tools.values():
         seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
-        propose = _propose_by_model if settings.proposer == "model" else _propose_by_rules
+        by_rules = settings.proposer_of(tool) == "rules"
+        propose = _propose_by_rules if by_rules else _propose_by_model
         proposed = list[tuple[int, Proposed]]()
         for k, of_text in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
             counts[k][f"{tool.name}.seen"] += 1
@@ -126,9 +135,10 @@ def most_text_tokens(
 
     Where the model proposes, a text stands in its prompt twice: as input and as output.
     """
-    if settings.proposer == "rules":
+    asked = [tool for tool in tools.values() if settings.proposer_of(tool) == "model"]
+    if not asked:
         return model.context // 2
-    longest = max(len(fitting_prompt(tool, model)) for tool in tools.values())
+    longest = max(len(fitting_prompt(tool, model)) for tool in asked)
     around = len(model.encode_after(render_input("")))
     return (model.context - longest - around - settings.call_tokens - 4) // 2
 
