@@ -22,6 +22,7 @@ from graft.toolformer.tools.answering import (
 )
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.index import build_index
+from graft.toolformer.tools.indexing import index_texts
 from graft.toolformer.tools.passages import Passage
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
@@ -57,7 +58,7 @@ def last_word_of_the_first_passage(prompt: str, _asked: Asked) -> str:
 
 
 def read_at(url: str, index: Path, model: str = "small", **given: bool) -> Tool:
-    return reader_tool(f"{url}/v1#{model}", index, **given)
+    return reader_tool(f"reader={url}/v1#{model}", lambda: index, **given)
 
 
 def test_an_endpoint_reads_the_passages_and_the_answer_names_its_source(index: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_model_in_another_process_is_asked_by_the_command(texts: Path) -> None
     process = start([sys.executable, "-c", SERVICE])
     try:
         assert process.stdout is not None
-        place = f"qa:http://127.0.0.1:{int(process.stdout.readline())}/v1#small"
+        place = f"qa:reader=http://127.0.0.1:{int(process.stdout.readline())}/v1#small"
         words = ["tools", "try", place, "Where was Mara Lind born?", "--search", str(texts)]
         done = CliRunner().invoke(app, words)
     finally:
@@ -158,7 +159,7 @@ def said_to(prompt: str, place: Path) -> str:
 def test_a_model_of_a_folder_reads_and_many_answers_are_those_of_each_alone(
     texts: Path, tmp_path: Path, place: Path
 ) -> None:
-    name = f"qa:{place} passages=1 characters=200 tokens=3"
+    name = f"qa:reader={place} passages=1 characters=200 tokens=3"
     tools = tools_by_name([name], corpus=texts, index_folder=tmp_path)
     tool = tools["QA"]
     assert tool.place == name
@@ -192,24 +193,25 @@ class Counting:
         return ["Tovel"] * len(prompts)
 
 
+READER = ReaderConfig(reader="counting")
 ASKED = [(f"Where is {name}?", [Passage("T", "In Tovel. " * 300)]) for name in "abcd"]
 
 
 def test_many_questions_are_one_call_of_the_model() -> None:
     model = Counting()
-    assert ModelReader(model, ReaderConfig()).answers(ASKED) == ["Tovel (T)"] * 4
+    assert ModelReader(model, READER).answers(ASKED) == ["Tovel (T)"] * 4
     assert model.asked == [4]
 
 
 def test_a_question_that_is_refused_costs_its_own_answer() -> None:
-    answers = ModelReader(Counting(bad="Where is b"), ReaderConfig()).answers(ASKED)
+    answers = ModelReader(Counting(bad="Where is b"), READER).answers(ASKED)
     assert [str(one) for one in answers] == ["Tovel (T)", "says 400", *["Tovel (T)"] * 2]
 
 
 def test_passages_are_cut_to_the_context_of_a_model_and_too_small_a_one_is_told() -> None:
     room = len(INSTRUCTION) + 700
-    assert ModelReader(Counting(room), ReaderConfig()).answers(ASKED[:1]) == ["Tovel (T)"]
-    [refused] = ModelReader(Counting(100), ReaderConfig()).answers(ASKED[:1])
+    assert ModelReader(Counting(room), READER).answers(ASKED[:1]) == ["Tovel (T)"]
+    [refused] = ModelReader(Counting(100), READER).answers(ASKED[:1])
     assert isinstance(refused, ToolError)
     assert str(refused) == "does not fit"
 
@@ -220,39 +222,50 @@ def test_an_endpoint_that_is_away_is_late(index: Path) -> None:
 
 
 def test_the_version_is_of_model_texts_and_settings(index: Path) -> None:
-    places = ["http://127.0.0.1:9/v1#one", "http://127.0.0.1:9/v1#two"]
+    places = [f"reader=http://127.0.0.1:9/v1#{name}" for name in ("one", "two")]
     places += [
         f"{places[0]} passages=2",
         f"{places[0]} characters=900",
         f"{places[0]} tokens=5",
     ]
-    assert len({reader_tool(place, index).version for place in places}) == len(places)
+    assert len({reader_tool(place, lambda: index).version for place in places}) == len(places)
 
 
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("", "names no model"),
-        ("http://127.0.0.1:9/v1", "name its model"),
-        ("seedling passage=3", r"'passage=3' is no setting \(did you mean 'passages'\?\)"),
-        ("seedling passages", "is no setting"),
-        ("seedling passages=many", "passages=many.*whole number"),
-        ("seedling passages=0", "begin at 1"),
-        ("seedling 'passages=2", "No closing quotation"),
+        ("passages=3", "names no model"),
+        ("reader=", "names no model"),
+        ("reader=http://127.0.0.1:9/v1", "name its model"),
+        ("reader=seedling passage=3", r"is no setting \(did you mean 'passages'\?\)"),
+        ("reader=seedling passages", "is no setting"),
+        ("reader=seedling passages=many", "passages=many.*whole number"),
+        ("reader=seedling passages=0", "begin at 1"),
+        ("reader=seedling 'passages=2", "No closing quotation"),
+        ("nowhere reader=seedling", "nowhere"),
     ],
 )
 def test_an_address_that_is_none_says_what_is_wrong(
     index: Path, address: str, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        reader_tool(address, index)
+        reader_tool(address, lambda: index)
+
+
+def test_an_index_that_is_named_is_read_and_no_other(texts: Path, tmp_path: Path) -> None:
+    made = [*index_texts([texts], tmp_path / "made")]
+    assert made
+    with endpoint(last_word_of_the_first_passage) as served:
+        place = f"qa:{tmp_path / 'made'} reader={served.url}/v1#small"
+        tool = tools_by_name([place])["QA"]
+        assert tool.answer("Where was Mara Lind born?", ANYTIME) == "1931 (Mara Lind)"
 
 
 def test_a_model_that_is_not_there_is_named(index: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
-        reader_tool(str(tmp_path / "nowhere"), index)
+        reader_tool(f"reader={tmp_path / 'nowhere'}", lambda: index)
 
 
 def test_without_texts_it_says_what_is_missing() -> None:
     with pytest.raises(ConfigError, match="'qa' has nothing to look through"):
-        tools_by_name(["qa:seedling"])
+        tools_by_name(["qa:reader=seedling"])

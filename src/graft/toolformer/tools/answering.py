@@ -1,8 +1,8 @@
-"""Question answering whose passages a model reads: `qa:MODEL`, and settings behind it.
+"""Question answering whose passages a model reads: `qa:reader=MODEL`, and settings behind it.
 
-qa:seedling                                 the embedded model
-qa:google/flan-t5-base passages=3           a causal or sequence-to-sequence model
-qa:http://127.0.0.1:8000/v1#small           an endpoint that speaks as OpenAI's does
+qa:reader=seedling                          the embedded model, over the texts of `--search`
+qa:FOLDER reader=google/flan-t5-base        any model of a hub id or folder, over an index
+qa:reader=http://127.0.0.1:8000/v1#small passages=3   an endpoint that speaks as OpenAI's does
 
 Schick et al. 2023, Section 3: the question answering system is a retrieval-augmented model.
 """
@@ -10,11 +10,11 @@ Schick et al. 2023, Section 3: the question answering system is a retrieval-augm
 import difflib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from graft.errors import ConfigError, ModelError, ToolError
+from graft.errors import ConfigError, DataError, ModelError, ToolError
 from graft.models.generating import Generator
 from graft.toolformer.tools.generators import load_generator
 from graft.toolformer.tools.index import Index
@@ -41,14 +41,16 @@ _AROUND = " \t\"'\u201c\u201d"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderConfig:
-    """What a model is given to read, and how much it may answer.
+    """Which model reads, what it is given, and how much it may answer.
 
     Args:
+        reader: `seedling`, a folder, a hub id, or `https://host/v1#model`.
         passages: so many, the best first.
         characters: of all passages together; what is over is cut off the last ones.
         tokens: of an answer.
     """
 
+    reader: str
     passages: int = 5
     characters: int = 4000
     tokens: int = 24
@@ -61,23 +63,27 @@ class ReaderConfig:
             )
 
 
-def reader_tool(address: str, index: Path, *, apart: bool = False) -> Tool:
-    """Question answering over an index (see `build_index`), read by the model at `address`.
+def reader_tool(address: str, index: Callable[[], Path], *, apart: bool = False) -> Tool:
+    """Question answering over an index, read by a model.
 
     Args:
-        address: `seedling`, a folder, a hub id, or `https://host/v1#model`; behind it, with
-            spaces between, settings of `ReaderConfig` as `passages=3`.
-        index: the index file.
+        address: `reader=MODEL`, and with spaces between further settings of `ReaderConfig` as
+            `passages=3`; in front of them, if at all, what `graft tools index` made.
+        index: gives the index file (see `build_index`) where the address names none.
         apart: leave out passages that share a sentence with the text that is asked from.
 
     Raises:
-        ConfigError: the address names no model, or a setting is not one.
+        ConfigError: the address names no model or no index, or a setting is not one.
         ModelError: the model cannot be loaded.
     """
-    place, settings = _read_address(address)
-    reader = ModelReader(load_generator(place), settings)
-    opened = Index(index)
-    plain = qa_tool(index, passages=settings.passages, apart=apart)
+    folder, settings = _read_address(address)
+    path = Path(folder) if folder else index()
+    try:
+        opened = Index(path)
+    except DataError as error:
+        raise ConfigError(f"the tool 'qa:{address}': {error}") from error
+    plain = qa_tool(path, passages=settings.passages, apart=apart and not folder)
+    reader = ModelReader(load_generator(settings.reader), settings)
 
     def answer_many(questions: Sequence[Question]) -> list[str | ToolError]:
         return reader.answers(
@@ -85,7 +91,7 @@ def reader_tool(address: str, index: Path, *, apart: bool = False) -> Tool:
                 (
                     question,
                     find_passages(
-                        opened, question, settings.passages, context if apart else None
+                        opened, question, settings.passages, context if plain.by_text else None
                     ),
                 )
                 for question, context in questions
@@ -106,7 +112,7 @@ def reader_tool(address: str, index: Path, *, apart: bool = False) -> Tool:
         timeout_seconds=READER_SECONDS,
         limits="As right as its model; the title behind an answer is of the first passage in"
         " which it stands, and an answer that stands in none has no title.",
-        version=f"1 {place} {reader.generator.version} {plain.version} "
+        version=f"1 {settings.reader} {reader.generator.version} {plain.version} "
         f"{settings.characters} {settings.tokens}",
     )
 
@@ -204,28 +210,30 @@ def _with_source(written: str, passages: Sequence[Passage]) -> str | ToolError:
 
 
 def _read_address(address: str) -> tuple[str, ReaderConfig]:
+    """The folder of an index, or nothing, and the settings."""
     try:
-        place, *given = shlex.split(address) or [""]
-        if not place:
-            raise ValueError("names no model, as in qa:seedling")
-        return place, _settings(given)
+        words = shlex.split(address)
+        folder = words.pop(0) if words and "=" not in words[0].partition("/")[0] else ""
+        return folder, _settings(words)
     except ValueError as error:  # or quotes that do not close
-        raise ConfigError(f"the reader 'qa:{address}': {error}") from error
+        raise ConfigError(f"the tool 'qa:{address}': {error}") from error
 
 
 def _settings(given: Sequence[str]) -> ReaderConfig:
     names = [one.name for one in fields(ReaderConfig)]
-    values = dict[str, int]()
+    words, numbers = dict[str, str](), dict[str, int]()
     for one in given:
         name, equals, value = one.partition("=")
         if name not in names or not equals:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise ValueError(
-                f"'{one}' is no setting{hint}; there are: {', '.join(names)}, each as"
-                f" {names[0]}=3"
-            )
-        if not value.isdecimal():
+            raise ValueError(f"'{one}' is no setting{hint}; there are: {', '.join(names)}")
+        if name == "reader":
+            words[name] = value
+        elif value.isdecimal():
+            numbers[name] = int(value)
+        else:
             raise ValueError(f"'{one}': {name} is a whole number")
-        values[name] = int(value)
-    return ReaderConfig(**values)
+    if not words.get("reader"):
+        raise ValueError("names no model; say reader=MODEL, as reader=seedling")
+    return ReaderConfig(reader=words["reader"], **numbers)

@@ -26,6 +26,12 @@ def is_place(name: str) -> bool:
     return ":" in name
 
 
+def names_reader(place: str) -> bool:
+    """Whether a place is of question answering that a model reads: `qa:reader=MODEL`."""
+    kind, _, address = place.partition(":")
+    return kind == "qa" and " reader=" in f" {address}"
+
+
 def load_tools(place: str) -> list[Tool]:
     """The tool that stands somewhere in Python, or all tools of a server or service.
 

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from graft.errors import ConfigError
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.index import build_index, index_file, is_index_folder
-from graft.toolformer.tools.loading import is_place, load_tools
+from graft.toolformer.tools.loading import is_place, load_tools, names_reader
 from graft.toolformer.tools.qa import qa_tool
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
@@ -26,8 +27,6 @@ _IN_CALLS = {
     "mt": "MT",
 }
 NAMES, _KNOWN = tuple(_IN_CALLS), tuple(_IN_CALLS.values())
-READ_BY = "qa:"
-"""Behind it stands a model that reads the passages (`answering`)."""
 OVER_TEXTS = ("search", "qa")
 """Those that look through texts, which are to be named."""
 
@@ -74,12 +73,13 @@ def tools_by_name(
                 found = [make(index, apart=apart)]
             case "mt":
                 found = translation_tools()
-            case place if place.startswith(READ_BY):
+            case place if names_reader(place):
                 from graft.toolformer.tools.answering import reader_tool
 
-                index = _index_of(corpus, index_folder or default_index_folder(), "qa")
-                read = reader_tool(place.removeprefix(READ_BY), index, apart=apart)
-                found = [replace(read, place=place)]
+                keep = index_folder or default_index_folder()
+                index = functools.partial(_index_of, corpus, keep, "qa")
+                tool = reader_tool(place.partition(":")[2], index, apart=apart)
+                found = [replace(tool, place=place)]
             case place if is_place(place):
                 kind, _, address = place.partition(":")
                 load = (kinds or {}).get(kind)
