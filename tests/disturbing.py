@@ -51,7 +51,7 @@ def lasting(folder: Path) -> dict[str, bytes]:
         if path.is_file() and path.name not in CHANGING
     }
     if "report.json" in found:
-        report = {**json.loads(found["report.json"]), "seconds": 0}
+        report = {**json.loads(found["report.json"]), "seconds": 0, "ledger": 0}
         found["report.json"] = json.dumps(report).encode()
     return found
 

@@ -58,3 +58,20 @@ def test_the_power_form_stays_level_over_guidance_where_the_others_fall() -> Non
     assert abs(fallen("power")) < 0.01
     assert fallen("none") > 0.1
     assert fallen("resolution") > 0.1
+
+
+def test_onsets_found_while_training_are_those_of_the_whole_curve() -> None:
+    found = report("onset")
+    off = cast("dict[str, float | None]", found["off"])
+    assert set(off) == {
+        f"{name}-{seed}" for name in ("canny", "scribble", "palette") for seed in range(3)
+    }
+    assert all(one is not None and one < 0.05 for one in off.values())
+    assert "nine of nine onsets that were found while training lie within 5%" in PAGE
+
+
+def test_pairs_that_were_mixed_up_are_refused() -> None:
+    variants = cast("dict[str, dict[str, object]]", report("onset")["variants"])
+    mixed = {name for name in variants if name.endswith("-mixed")}
+    assert len(mixed) == 9
+    assert set(cast("list[str]", report("onset")["refused"])) == mixed

@@ -10,7 +10,9 @@ from graft.controlnet.convergence import (
     Check,
     Convergence,
     ConvergenceConfig,
+    Rise,
     confidence_of_nothing,
+    is_level,
     judge,
     onset_of,
     rise_of,
@@ -69,6 +71,23 @@ def test_the_onset_found_while_training_is_that_of_the_whole_curve(
     assert last.found_at is not None
     assert onset < last.found_at <= onset + 900
     assert last.confidence >= CONFIG.sure
+    assert last.onset_step is not None
+    assert last.onset_low is not None
+    assert last.onset_high is not None
+    assert last.onset_low <= last.onset_step <= last.onset_high
+
+
+def test_of_a_slow_rise_that_is_level_the_onset_is_found_with_a_wide_interval() -> None:
+    """It has converged all the same: that its middle is less sure holds up nothing."""
+    sudden, slow = (watch(checks_of(900, width=w, seed=3))[-1] for w in (20, 120))
+    assert sudden.verdict == slow.verdict == "converged"
+
+    def width(found: Convergence) -> int:
+        assert found.onset_low is not None
+        assert found.onset_high is not None
+        return found.onset_high - found.onset_low
+
+    assert width(slow) > 1.5 * width(sudden)
 
 
 def test_before_the_onset_nothing_has_converged_and_after_it_the_onset_stays() -> None:
@@ -281,3 +300,20 @@ def test_the_step_at_a_level_is_found_between_two_checks() -> None:
     assert step_at(taught, [0.8, 0.8], 0.5) is None
     assert step_at(checks, [0.8, 0.8], 0.5, begin=[0.2, 0.4]).mean == pytest.approx(18.75)
     assert step_at(taught, [0.8, 0.8], 0.5, begin=[0.0, 0.0]).mean == 0.0
+
+
+def test_what_may_still_rise_in_some_pictures_is_not_surely_level() -> None:
+    """Both means are level; in one, pictures go up and down by nearly half the rise."""
+    rise = Rise(0.1, 0.8, 500.0)
+
+    def seen(swing: float) -> list[Check]:
+        way_V = np.where(np.arange(16) % 2, swing, -swing)
+        rows = [0.8 + way_V * place for place in (-1, -1, 0, 1)]
+        nothing = (0.5,) * 16
+        return [
+            Check(1000 + 100 * at, tuple(row.tolist()), nothing, nothing, nothing)
+            for at, row in enumerate(rows)
+        ]
+
+    assert is_level(seen(0.01), rise, CONFIG)
+    assert not is_level(seen(0.3), rise, CONFIG)

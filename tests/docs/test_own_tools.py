@@ -128,7 +128,7 @@ def test_the_page_translates_as_it_says(tmp_path: Path) -> None:
         one for one in re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE) if TRANSLATED.match(one)
     ]
     tried, checked = (run(command, tmp_path, []) for command in commands)
-    assert tried == ('[MT("mi hermano vive en la ciudad") -> My brother lives in the city]\n')
+    assert tried == ('[MT("mi hermano vive en la ciudad") -> my brother lives in the city]\n')
     assert "MT: a model could learn it from its examples" in checked
 
 

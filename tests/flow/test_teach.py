@@ -57,7 +57,8 @@ def read_lines(path: Path) -> list[dict[str, str]]:
 def report(folder: Path) -> dict[str, object]:
     """The report without what it took."""
     whole = json.loads((folder / "report.json").read_text())
-    return {name: part for name, part in whole.items() if name not in ("seconds", "tokens")}
+    taken = ("seconds", "tokens", "ledger")
+    return {name: part for name, part in whole.items() if name not in taken}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_what_was_kept_are_answered_calls_in_texts_of_the_corpus(
 
 def test_the_report_has_every_task_system_and_number(taught: tuple[Path, Path]) -> None:
     whole = json.loads((taught[0] / "report.json").read_text())
-    always = {"tasks", "over", "perplexity", "corpus", "tokens", "seconds"}
+    always = {"tasks", "over", "perplexity", "corpus", "tokens", "seconds", "ledger"}
     assert set(whole) - {"called"} == always
     assert set(whole["tasks"]) == {"arithmetic", "plain"}
     for systems in whole["tasks"].values():
@@ -148,6 +149,10 @@ def test_the_report_has_every_task_system_and_number(taught: tuple[Path, Path]) 
     stages = {"annotate", "keep", "train", "control", "evaluate"}
     assert set(whole["tokens"]) == set(whole["seconds"]) == stages
     assert all(tokens > 0 for tokens in whole["tokens"].values())
+    asked = whole["ledger"]["annotate"]["Calculator"]
+    assert set(asked) == {"calls", "remembered", "errors", "seconds", "cost"}
+    assert asked["calls"] >= whole["corpus"]["candidates"] - asked["remembered"] > 0
+    assert asked["seconds"] > 0
 
 
 def test_kept_calls_stand_in_their_texts_for_a_person_to_judge(

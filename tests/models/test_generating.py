@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from graft.errors import ModelError
 from graft.models.generating import (
@@ -17,43 +16,10 @@ from graft.models.generating import (
     load_local,
 )
 from graft.models.huggingface import HuggingFaceModel, load_model
-from small_models import TOKENIZERS, make_model
+from small_generators import write_causal, write_t5
+from small_models import make_model
 
 PROMPTS = ["Mara had 47", "The river (Osk) flows through", "Today is", "a"]
-
-
-def write_t5(folder: Path, seed: int = 0) -> Path:
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=TOKENIZERS["byte pairs"](),
-        eos_token="<|end|>",
-        pad_token="<|end|>",
-        clean_up_tokenization_spaces=False,
-    )
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
-        decoder_start_token_id=0,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        # transformers draws new weights from the global generator only
-        torch.manual_seed(seed)  # noqa: TID251
-        network = T5ForConditionalGeneration(config)
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def write_causal(folder: Path) -> Path:
-    model = make_model("llama", "byte pairs")
-    model.model.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
-    return folder
 
 
 def continued(model: HuggingFaceModel, prompt: str, count: int) -> str:

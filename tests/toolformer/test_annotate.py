@@ -145,7 +145,10 @@ def test_every_proposal_is_counted_once(annotator, calling) -> None:
         count = annotated.counts
         assert count["texts"] == 1
         for name, tool in calling.items():
-            outcomes = ("unclosed", "malformed", "repeated", "unanswered", "candidates")
+            outcomes = (
+                *("unclosed", "malformed", "repeated", "input_after"),
+                *("unanswered", "candidates"),
+            )
             assert count[f"{name}.proposed"] == sum(count[f"{name}.{o}"] for o in outcomes)
             assert count[f"{name}.proposed"] == 6 * count[f"{name}.positions"]
             assert count[f"{name}.candidates"] == sum(
@@ -188,6 +191,43 @@ def scripted(untaught: HuggingFaceModel, *lines: str) -> Scripted:
     model = Scripted(untaught.model, untaught.tokenizer, name="scripted")
     model.script, model.asked = lines, []
     return model
+
+
+def test_a_tool_may_have_another_proposer_than_the_others(annotator, calling) -> None:
+    mixed = replace(
+        SETTINGS,
+        proposer="rules",
+        tools={"Calendar": replace(SETTINGS.sampling, proposer="model")},
+    )
+    for annotated, by_model in zip(
+        found(TEXTS, annotator, calling, mixed), found(TEXTS, annotator, calling), strict=True
+    ):
+        of = {name: [c for c in annotated.candidates if c.call.tool == name] for name in CALLS}
+        assert all(c.probability == 1.0 for c in of["Calculator"])
+        assert [c.call for c in of["Calendar"]] == [
+            c.call for c in by_model.candidates if c.call.tool == "Calendar"
+        ]
+    longest = most_text_tokens(annotator, calling, mixed)
+    assert longest < most_text_tokens(annotator, calling, replace(mixed, tools={}))
+
+
+SAID = 'He read "la casa blanca" aloud, that is the white house.'
+"""A text whose Spanish stands behind its third token."""
+
+
+def test_a_copying_tools_call_whose_input_stands_only_after_it_is_dropped(
+    untaught, calling
+) -> None:
+    """Appendix A: of such a call nobody could know what to ask."""
+    plain = replace(calling["Calculator"], name="MT", quoted=True, answer=lambda *_: "so")
+    plain = replace(plain, sees=lambda *_: True)
+    lines = [f'MT("{one}")]' for one in ("la casa  Blanca", "H", "el gato")]
+    model = scripted(untaught, *lines)
+    [every] = found([Text("es", SAID)], model, {"MT": plain})
+    assert every.counts["MT.candidates"] == 3
+    [one] = found([Text("es", SAID)], model, {"MT": replace(plain, copies=True)})
+    assert [c.call.argument for c in one.candidates] == ["H", "el gato"]
+    assert (one.counts["MT.input_after"], one.counts["MT.candidates"]) == (1, 2)
 
 
 def test_the_draws_of_a_sample_belong_to_seed_text_tool_and_position(untaught, calling) -> None:

@@ -56,7 +56,7 @@ def test_every_record_is_read_back_as_it_was_written(
         (TEXT, text),
         (ANNOTATED, Annotated(text, tuple(found), counts)),
         (SCORED, Scored(text, tuple(zip(found, scores, strict=False)))),
-        (MERGED, Merged(text, *ids, tuple(made))),
+        (MERGED, Merged(text, *ids, tuple(made), len(found))),
     ):
         assert through_a_shard(folder, kind, [record]) == [record]
 

@@ -201,6 +201,16 @@ def test_texts_without_a_call_are_mixed_in_up_to_their_share() -> None:
     assert sum(50 not in tokens for tokens in mixed.training) > 10
 
 
+def test_of_texts_without_a_call_those_may_be_chosen_for_which_none_was_proposed() -> None:
+    """A text that needs a call and kept none would teach that none is needed."""
+    records = [replace(record(n, calls=n % 2), candidates=n % 4) for n in range(200)]
+    settings = TrainConfig(dev_share=0.1, plain_share=0.4, plain_from="unproposed")
+    mixed = divide(records, settings, calls=True)
+    plain = [ids for ids in (*mixed.training, *mixed.development) if 50 not in ids]
+    assert len(plain) == 50
+    assert all(ids[-1] % 4 == 0 for ids in plain)
+
+
 def test_too_few_texts_are_refused_with_the_remedy() -> None:
     with pytest.raises(DataError, match="keep with a lower threshold"):
         divide([record(1), record(2, calls=0)], TrainConfig(), calls=True)

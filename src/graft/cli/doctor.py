@@ -48,11 +48,15 @@ NEEDED_FOR = {
     "httpx2": "tools of HTTP services, make test",
     "jsonschema": "tools of servers and services, make test",
     "pyyaml": "tools of HTTP services, make test",
+    "mwparserfromhell": "search in Wikipedia dumps, make test",
+    "libzim": "search in ZIM files, make test",
     "basedpyright": "make check",
     "beartype": "make test",
+    "bm25s": "benchmarks/search.py",
     "hypothesis": "make test",
     "import-linter": "make check",
     "pyarrow-stubs": "make check",
+    "pystemmer": "benchmarks/search.py",
     "pytest": "make test",
     "pytest-timeout": "make test",
     "pytest-xdist": "make test",
@@ -73,6 +77,7 @@ _VARIABLES = {
     "OMP_NUM_THREADS": "the cores that torch takes; all by default",
     "OMP_WAIT_POLICY": "PASSIVE keeps small models fast on few cores",
 }
+_EXTRAS = ("hub", "mt", "wikipedia", "zim", "dev")
 _GIB = 2**30
 
 
@@ -130,7 +135,7 @@ def _requirements() -> Iterator[Finding]:
     """One finding per requirement of the installed package, those of its extras included."""
     for line in importlib.metadata.requires(DISTRIBUTION) or []:
         requirement = Requirement(line)
-        extra = next((name for name in ("hub", "dev", "mt") if _belongs(requirement, name)), "")
+        extra = next((name for name in _EXTRAS if _belongs(requirement, name)), "")
         yield judge(Requirement(line.partition(";")[0]), _version(requirement.name), extra)
 
 

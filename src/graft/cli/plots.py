@@ -71,6 +71,8 @@ def plot_convergence(found: Path, picture: Path) -> None:
     for axes in (upper, lower):
         if onset is not None:
             axes.axvline(onset, color="#a33", lw=1, label=f"onset {onset}")
+            low, high = (cast("int", told[f"onset_{end}"]) for end in ("low", "high"))
+            axes.axvspan(low, high, color="#a33", alpha=0.1, lw=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     verdict, sure = told["verdict"], cast("float", told["confidence"])

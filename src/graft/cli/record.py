@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from graft.cli.plots import plot_convergence, plot_report
-from graft.cli.tables import SYSTEMS, asked, calls_of_tools, held_out
+from graft.cli.tables import SYSTEMS, asked, calls_of_tools, held_out, ledger_lines
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, whole_file
 
@@ -111,6 +111,7 @@ def page(name: str, found: Mapping[str, object]) -> str:
             "",
             *(_paired(task, others["control"]) for task, others in over.items()),
             *(f"* {line}.\n" for line in calls_of_tools(report)),
+            *(f"* {line}.\n" for line in ledger_lines(report)),
             *_calls(cast("list[dict[str, object]]", found.get("calls", []))),
             f"Perplexity on held-out texts: {told}.",
             f"Corpus: {corpus['texts']} texts, {corpus['candidates']} candidate calls; "
@@ -199,7 +200,9 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
 def _onset(convergence: Mapping[str, float | None]) -> str:
     if convergence["onset_step"] is None:
         return "no onset found yet"
-    return f"onset at step {convergence['onset_step']}, found at step {convergence['found_at']}"
+    bounds = f"{convergence['onset_low']}-{convergence['onset_high']}"
+    onset = f"onset at step {convergence['onset_step']} ({bounds})"
+    return f"{onset}, found at step {convergence['found_at']}"
 
 
 def _prompts_page(name: str, found: Mapping[str, object]) -> str:

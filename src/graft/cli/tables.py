@@ -1,6 +1,7 @@
 """What a stage found, as tables for a terminal."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
@@ -61,6 +62,8 @@ def show_report(report: Path) -> None:
         console.print(f"{task}, toolformer over: {told}", highlight=False)
     for line in calls_of_tools(content):
         console.print(line, highlight=False)
+    for line in ledger_lines(content):
+        console.print(line, highlight=False)
     perplexity = cast("dict[str, float]", content.get("perplexity", {}))
     if perplexity:
         told = ", ".join(f"{name} {value:.3f}" for name, value in perplexity.items())
@@ -78,6 +81,21 @@ def calls_of_tools(report: Mapping[str, object]) -> list[str]:
         + ", ".join(f"{tool} {100 * share:.0f}%" for tool, share in shares.items())
         for task, shares in taught.items()
         if shares
+    ]
+
+
+def ledger_lines(report: Mapping[str, object]) -> list[str]:
+    """What each tool's calls came to, stages together."""
+    stages = cast("dict[str, dict[str, dict[str, float]]]", report.get("ledger", {}))
+    found = dict[str, Counter[str]]()
+    for tools in stages.values():
+        for tool, told in tools.items():
+            found.setdefault(tool, Counter()).update(cast("dict[str, int]", told))
+    return [
+        f"{tool}: {told['calls']} calls, {told['remembered']} of them remembered, "
+        f"{told['errors']} without an answer, {told['seconds']:.1f} s"
+        + (f", cost {told['cost']:g}" if told["cost"] else "")
+        for tool, told in sorted(found.items())
     ]
 
 

@@ -162,6 +162,27 @@ def ledger(
     Console().print(table)
 
 
+@app.command()
+def index(
+    sources: Annotated[list[Path], typer.Argument(help="files and folders of texts")],
+    out: Annotated[Path, typer.Option(help="folder of the index, new or begun")],
+    workers: Annotated[int, typer.Option(help="processes that read the markup of dumps")] = 1,
+) -> None:
+    """Make texts searchable: your own, a Wikipedia dump, a ZIM file. Goes on where it was.
+
+    Example: graft tools index enwiki-latest-pages-articles.xml.bz2 --out wiki --workers 8
+    """
+    from graft.cli.progress import show
+    from graft.toolformer.tools.indexing import index_texts, read_indexed
+
+    show(index_texts(sources, out, workers))
+    told = read_indexed(out)
+    typer.echo(f"{told.documents:,} documents, {told.paragraphs:,} paragraphs")
+    for reason, count in sorted(told.left_out.items(), key=lambda one: -one[1]):
+        typer.echo(f"left out: {count:,} {reason} (first: {told.first_left_out[reason]})")
+    typer.echo(f"search them with --search {out}, or as the tools search:{out} and qa:{out}")
+
+
 def _one_of(tools: dict[str, Tool], name: str | None) -> Tool:
     from graft.errors import ConfigError
 

@@ -291,7 +291,9 @@ def _said(verdict: Convergence | None) -> str:
     if verdict is None:
         return "not judged yet"
     sure = f"{verdict.verdict} ({100 * verdict.confidence:.0f}% sure)"
-    return sure if verdict.onset_step is None else f"{sure}, onset {verdict.onset_step}"
+    if verdict.onset_step is None:
+        return sure
+    return f"{sure}, onset {verdict.onset_step} ({verdict.onset_low}-{verdict.onset_high})"
 
 
 def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:
@@ -318,6 +320,6 @@ def _seconds_in(path: Path) -> list[float]:
 
 
 _TOLD = (
-    *("onset_step", "found_at", "onset_of_whole_curve", "steps", "verdict", "confidence"),
-    "advice",
+    *("onset_step", "onset_low", "onset_high", "found_at", "onset_of_whole_curve", "steps"),
+    *("verdict", "confidence", "advice"),
 )

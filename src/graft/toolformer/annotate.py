@@ -18,6 +18,9 @@ from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.prompt import render_input, render_prompt
 from graft.toolformer.tools.tool import Tool
 
+Proposer = Literal["model", "rules"]
+"""Who proposes: the model by its prompt, or rules that find candidates in the text."""
+
 _BROKEN = "\ufffd"
 """What the bytes of half a character decode to."""
 
@@ -33,6 +36,7 @@ class Sampling:
     positions: int = 5  # k
     samples: int = 5  # m
     temperature: float = 1.0  # not said in the paper
+    proposer: Proposer | None = None  # for this tool another than `annotate.proposer`
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be sampled with."""
@@ -44,7 +48,7 @@ class Sampling:
 class AnnotateConfig:
     """Settings of `annotate`."""
 
-    proposer: Literal["model", "rules"] = "model"
+    proposer: Proposer = "model"
     sampling: Sampling = field(default_factory=Sampling)
     tools: Mapping[str, Sampling] = field(
         default_factory=lambda: {
@@ -63,6 +67,10 @@ class AnnotateConfig:
     def of(self, tool: Tool) -> Sampling:
         """The sampling of one tool."""
         return self.tools.get(tool.name, self.sampling)
+
+    def proposer_of(self, tool: Tool) -> Proposer:
+        """Who proposes calls of one tool."""
+        return self.of(tool).proposer or self.proposer
 
 
 def annotate(
@@ -84,11 +92,14 @@ def annotate(
     counts = [Counter[str](texts=1) for _ in batch]
     for tool in tools.values():
         seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
-        propose = _propose_by_model if settings.proposer == "model" else _propose_by_rules
+        by_rules = settings.proposer_of(tool) == "rules"
+        propose = _propose_by_rules if by_rules else _propose_by_model
         proposed = list[tuple[int, Proposed]]()
         for k, of_text in propose([(k, batch[k]) for k in seen], model, tool, settings, counts):
             counts[k][f"{tool.name}.seen"] += 1
             proposed += [(k, one) for one in of_text]
+        if tool.copies:
+            proposed = list(_copied_from_before(proposed, batch, model, tool, counts))
         for k, candidate in _answered(proposed, batch, tool, executor, counts):
             found[k].append(candidate)
     for text, candidates, count in zip(batch, found, counts, strict=True):
@@ -124,9 +135,10 @@ def most_text_tokens(
 
     Where the model proposes, a text stands in its prompt twice: as input and as output.
     """
-    if settings.proposer == "rules":
+    asked = [tool for tool in tools.values() if settings.proposer_of(tool) == "model"]
+    if not asked:
         return model.context // 2
-    longest = max(len(fitting_prompt(tool, model)) for tool in tools.values())
+    longest = max(len(fitting_prompt(tool, model)) for tool in asked)
     around = len(model.encode_after(render_input("")))
     return (model.context - longest - around - settings.call_tokens - 4) // 2
 
@@ -225,6 +237,35 @@ def _distinct(
         else:
             calls[call] = None
     return list(calls)
+
+
+def _copied_from_before(
+    proposed: Sequence[tuple[int, Proposed]],
+    texts: Sequence[Text],
+    model: LanguageModel,
+    tool: Tool,
+    counts: Sequence[Counter[str]],
+) -> Iterator[tuple[int, Proposed]]:
+    """The proposals but for those whose input stands only after them (Appendix A).
+
+    What such a call asks is not known where it is made. They are counted as `input_after`.
+    """
+    tokens = {k: model.encode(texts[k].text) for k in {k for k, _ in proposed}}
+    for k, one in proposed:
+        position, call, _ = one
+        before, after = (
+            _words(model.decode(part)) for part in (tokens[k][:position], tokens[k][position:])
+        )
+        argument = _words(call.argument)
+        if argument in after and argument not in before:
+            counts[k][f"{tool.name}.input_after"] += 1
+        else:
+            yield k, one
+
+
+def _words(text: str) -> str:
+    """A text in which neither case nor line breaks tell two copies apart."""
+    return " ".join(text.split()).casefold()
 
 
 def _answered(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,12 @@ from graft.toolformer.evaluate import (
 from graft.toolformer.run import Generation, run
 from graft.toolformer.tasks.benchmarks import open_task, open_tasks
 from graft.toolformer.tasks.task import Task
+from graft.toolformer.tools.execute import used_since
 from graft.toolformer.train import divide
 from graft.toolformer.workshop import Workshop, read_merged
+
+_Line = dict[str, object]
+"""Of a log: what a shard or a step came to."""
 
 
 def evaluate_run(shop: Workshop) -> Iterator[Progress]:
@@ -44,6 +49,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         "toolformer": (taught, shop.tools),
     }
     began, measured = time.perf_counter(), list[Measured]()
+    asked = shop.executor.usage
     before = shop.model.tokens_processed  # of the stages before, where they ran just now
     results = evaluate(
         systems,
@@ -76,7 +82,11 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     write_json(shop.root / "evaluate" / "report.json", report)
     write_json(
         shop.root / "evaluate" / "seconds.json",
-        {"seconds": time.perf_counter() - began, "tokens": tokens},
+        {
+            "seconds": time.perf_counter() - began,
+            "tokens": tokens,
+            "ledger": used_since(asked, shop.executor.usage),
+        },
     )
     write_json(shop.root / "report.json", {**report, **summarize(shop)})
 
@@ -109,7 +119,11 @@ def generate_some(shop: Workshop, per_task: Iterable[int]) -> list[Generation]:
 
 
 def summarize(shop: Workshop) -> dict[str, object]:
-    """What the stages before came to: texts and calls, tokens processed, seconds."""
+    """What the stages came to: texts and calls, tokens processed, seconds, and the ledger.
+
+    The ledger has, by stage and tool, how many calls were made, how many of them remembered
+    and how many without answer, their seconds, and their cost in the tool's own unit.
+    """
     kept = read_json(shop.root / "keep" / "report.json")
     logs = {
         "annotate": shop.root / "annotate" / "shards" / "log.jsonl",
@@ -118,23 +132,36 @@ def summarize(shop: Workshop) -> dict[str, object]:
         "control": shop.root / "train" / "control" / "log.jsonl",
     }
     lines = {stage: _log_lines(path) for stage, path in logs.items()}
-    lines["evaluate"] = [
-        cast("dict[str, float]", read_json(shop.root / "evaluate" / "seconds.json"))
-    ]
+    lines["evaluate"] = [read_json(shop.root / "evaluate" / "seconds.json")]
     candidates = sum(cast("dict[str, int]", kept["candidates"]).values())
     corpus = {"texts": kept["texts"], "candidates": candidates, "kept": kept["kept"]}
     return {
         "corpus": corpus,
-        "tokens": {s: int(sum(one["tokens"] for one in all)) for s, all in lines.items()},
-        "seconds": {
-            s: round(sum(one["seconds"] for one in all), 2) for s, all in lines.items()
-        },
+        "tokens": {s: int(_summed(all, "tokens")) for s, all in lines.items()},
+        "seconds": {s: round(_summed(all, "seconds"), 2) for s, all in lines.items()},
+        "ledger": {s: _ledger(all) for s, all in lines.items() if _ledger(all)},
     }
 
 
-def _log_lines(path: Path) -> list[dict[str, float]]:
+def _summed(lines: Iterable[_Line], name: str) -> float:
+    return sum(cast("float", line[name]) for line in lines)
+
+
+def _ledger(lines: Iterable[_Line]) -> dict[str, dict[str, float]]:
+    """What each tool's calls came to, over all shards of a stage."""
+    found = dict[str, Counter[str]]()
+    for line in lines:
+        for tool, told in cast("dict[str, dict[str, float]]", line.get("ledger", {})).items():
+            found.setdefault(tool, Counter()).update(cast("dict[str, int]", told))
+    return {
+        tool: {name: round(value, 4) for name, value in told.items()}
+        for tool, told in sorted(found.items())
+    }
+
+
+def _log_lines(path: Path) -> list[_Line]:
     """The lines of a log, the last one of each shard or step; not one that was cut."""
-    lines: list[dict[str, float]] = []
+    lines = list[_Line]()
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             lines.append(json.loads(line))

@@ -88,6 +88,8 @@ class Merged:
     tokens: tuple[int, ...]
     plain: tuple[int, ...]
     calls: tuple[Call, ...]
+    candidates: int = 0
+    """How many calls there were to choose from."""
 
 
 def call_tokens(model: LanguageModel, call: Call) -> list[int]:

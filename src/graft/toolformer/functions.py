@@ -31,7 +31,7 @@ from graft.toolformer.train import read_card
 from graft.toolformer.writing import RunConfig
 
 KIND = "model"
-_OF_FILES = re.compile(r"(?P<kind>(?:model|openapi):)?(?P<file>[^\s:]+)(?P<rest>.*)", re.DOTALL)
+_OF_FILES = re.compile(r"(?P<kind>(?:model|openapi|search|qa):)?(?P<file>[^\s:]+)(?P<rest>.*)", re.DOTALL)
 _TAUGHT = Path("train", "toolformer", "model")
 _BEGUN = re.compile(r" ?\[(?=[A-Za-z]\w*\([^][\n]*\)\s*\Z)")
 
@@ -293,7 +293,7 @@ def seen_from(folder: Path, name: str) -> str:
     if found is None or "//" in found["rest"]:
         return name
     file, kind = found["file"], found["kind"] or ""
-    if kind == "model:" or (kind and (folder / file).is_file()):
+    if kind == "model:" or (kind and (folder / file).exists()):
         return f"{kind}{folder / file}{found['rest']}"
     if not kind and file.endswith(".py"):
         return f"{folder / file}{found['rest']}"

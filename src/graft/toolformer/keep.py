@@ -221,7 +221,8 @@ def merge(scored: Iterable[Scored], kept: Kept, model: LanguageModel) -> Iterato
         plain = model.encode(row.text.text)
         tokens = splice(model, plain, [(c.position, c.call) for c, _ in calls])
         called = tuple(c.call for c, _ in calls)
-        yield Merged(row.text, tuple(tokens), tuple(plain), called)
+        count = len(row.candidates)
+        yield Merged(row.text, tuple(tokens), tuple(plain), called, count)
 
 
 def show_kept_calls(

@@ -136,6 +136,7 @@ def _merged_row(merged: Merged) -> Row:
         "tokens": list(merged.tokens),
         "plain": list(merged.plain),
         "calls": [_call_row(call) for call in merged.calls],
+        "candidates": merged.candidates,
     }
 
 
@@ -145,6 +146,7 @@ def _merged(row: Row) -> Merged:
         tuple(cast("list[int]", row["tokens"])),
         tuple(cast("list[int]", row["plain"])),
         tuple(_call(call) for call in cast("list[Row]", row["calls"])),
+        cast("int", row.get("candidates", 0)),  # in no run that was begun before
     )
 
 
@@ -182,6 +184,7 @@ MERGED = Format(
             pa.field("tokens", pa.list_(pa.int32()), nullable=False),
             pa.field("plain", pa.list_(pa.int32()), nullable=False),
             pa.field("calls", pa.list_(_CALL), nullable=False),
+            pa.field("candidates", pa.int64(), nullable=False),
         ]
     ),
     _merged_row,

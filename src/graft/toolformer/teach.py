@@ -33,6 +33,7 @@ from graft.toolformer.keep import (
 from graft.toolformer.records import ANNOTATED, MERGED, SCORED, TEXT
 from graft.toolformer.tasks.benchmarks import open_tasks
 from graft.toolformer.tools.described import ToolConfig
+from graft.toolformer.tools.execute import used_since
 from graft.toolformer.train import Progress as Taken
 from graft.toolformer.train import count_steps, divide, finetune
 from graft.toolformer.workshop import TeachConfig, Trained, Workshop, read_merged
@@ -253,14 +254,16 @@ def _carry(
         if opened.finished("shards") is not None:
             yield Progress(stage, total, total, "shards", "done before")
             return
-        before = shop.model.tokens_processed
+        before, asked = shop.model.tokens_processed, shop.executor.usage
         for carried in carry(shards, opened.folder("shards"), work, schema):
             done += 1
             tokens = shop.model.tokens_processed - before
             before = shop.model.tokens_processed
+            used = used_since(asked, shop.executor.usage)
+            asked = shop.executor.usage
             if not carried.skipped:
                 line = {"shard": carried.name, "tokens": tokens, "seconds": carried.seconds}
-                opened.log("shards", line)
+                opened.log("shards", line | ({"ledger": used} if used else {}))
             yield Progress(stage, done, total, "shards", f"{tokens} tokens")
         opened.finish("shards", {"shards": total})
 

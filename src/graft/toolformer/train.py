@@ -65,6 +65,7 @@ class TrainConfig:
     method: Literal["full", "lora"] = "full"  # full in the paper
     lora_rank: int = 16
     plain_share: float = 0.0  # share of examples without a kept call; none, footnote 4
+    plain_from: Literal["any", "unproposed"] = "any"  # or texts for which no call was proposed
     also_plain: float = 0.0  # share of examples with calls that are learnt without them too
     dev_share: float = 0.05  # share of the texts to develop on
     dev_texts: int = 1000  # and at most so many, Section 4.1
@@ -284,13 +285,22 @@ def _parts(
 
 
 def _mixed(records: list[Merged], settings: TrainConfig) -> list[Merged]:
-    """All records with calls, and of the others as many as their share allows."""
-    plain = [record for record in records if not record.calls]
+    """All records with calls, and of the others as many as their share allows.
+
+    A text that needs a call and kept none teaches that none is needed there; texts for which
+    nothing was proposed do not.
+    """
+    called = sum(1 for record in records if record.calls)
+    plain = [record for record in records if _may_be_mixed_in(record, settings)]
     share = settings.plain_share / (1 - settings.plain_share)
-    wanted = round(share * (len(records) - len(plain)))
+    wanted = round(share * called)
     ranked = sorted(plain, key=lambda record: _hash("plain", settings.seed, record.text.id))
     mixed_in = {record.text.id for record in ranked[:wanted]}
     return [record for record in records if record.calls or record.text.id in mixed_in]
+
+
+def _may_be_mixed_in(record: Merged, settings: TrainConfig) -> bool:
+    return not record.calls and (settings.plain_from == "any" or record.candidates == 0)
 
 
 def _again(records: list[Merged], settings: TrainConfig) -> list[Merged]:

@@ -25,9 +25,9 @@ installed = pytest.mark.skipif(
     reason="needs apertium and apertium-eng-spa, packages of Debian",
 )
 SENTENCES = {
-    "mi hermano vive en la ciudad": "My brother lives in the city",
-    "el mercado está cerrado": "The market is closed",
-    "mi padre vive en un pueblo pequeño": "My father lives in a small village",
+    "mi hermano vive en la ciudad": "my brother lives in the city",
+    "el mercado está cerrado": "the market is closed",
+    "mi padre vive en un pueblo pequeño": "my father lives in a small village",
 }
 HOSTILE = [
     "el mercado [está] cerrado",
@@ -69,8 +69,24 @@ def test_sentences_are_translated_and_their_language_is_found() -> None:
         assert mt.answer(text, ANYTIME) == translated
     call = Call("MT", "el mercado está cerrado", quoted=True)
     assert render(call.answered(mt.answer(call.argument, ANYTIME))) == (
-        '[MT("el mercado está cerrado") -> The market is closed]'
+        '[MT("el mercado está cerrado") -> the market is closed]'
     )
+
+
+@installed
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("la niña come en el campo", "the girl eats in the field"),  # `campo` begins others
+        ("La niña come", "The girl eats"),
+        ("enero es frío", "January is cold"),
+        ("yo vivo aquí", "I live here"),
+    ],
+)
+def test_no_last_word_is_lost_and_the_first_letter_is_as_small_as_the_texts(
+    spanish: Apertium, text: str, translated: str
+) -> None:
+    assert from_spanish(spanish, [text, text]) == [translated] * 2
 
 
 @installed

@@ -14,7 +14,8 @@ from graft.errors import ToolError
 from graft.toolformer.tools import asking
 from graft.toolformer.tools import execute as execute_module
 from graft.toolformer.tools.asking import execute
-from graft.toolformer.tools.execute import Executor
+from graft.toolformer.tools.calculator import calculator_tool
+from graft.toolformer.tools.execute import Executor, used_since
 from graft.toolformer.tools.tool import Context, LateError, Tool
 
 ANYTIME = Context()
@@ -337,3 +338,17 @@ def test_when_many_do_not_come_back_in_time_each_is_late() -> None:
 
     tool = Tool(name="Slow", answer=echo, answer_many=answer_many, timeout_seconds=0.02)
     assert many_asked(tool, ["a", "b"]) == ["! no answer within 0.04 s"] * 2
+
+
+def test_what_was_asked_in_between_is_told_of_the_tools_that_were_asked() -> None:
+    executor = Executor()
+    executor.answer(calculator_tool(), "1 + 1", ANYTIME)
+    before = executor.usage
+    assert used_since(before, executor.usage) == {}
+    priced = replace(calculator_tool(), name="Priced", cost=0.5)
+    answers = executor.answer_all(priced, [(one, ANYTIME) for one in ("1 + 1", "1 + 1", "x")])
+    assert [str(one) for one in answers[:2]] == ["2", "2"]
+    found = used_since(before, executor.usage)
+    assert list(found) == ["Priced"]
+    assert found["Priced"].pop("seconds") > 0
+    assert found["Priced"] == {"calls": 3, "remembered": 1, "errors": 1, "cost": 1.0}

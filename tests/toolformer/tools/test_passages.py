@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import DataError
-from graft.toolformer.tools.passages import (
+from graft.toolformer.tools.documents import (
     SUFFIXES,
-    Passage,
-    cut,
     fingerprint_of,
     read_passages,
     source_files,
 )
+from graft.toolformer.tools.passages import Passage, cut
 
 
 def test_every_kind_of_file_is_read_in_the_order_of_names(tmp_path: Path) -> None:

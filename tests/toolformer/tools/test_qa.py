@@ -8,7 +8,7 @@ from graft.errors import ToolError
 from graft.toolformer.call import Call, parse, render
 from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.passages import Passage
-from graft.toolformer.tools.qa import qa_tool, rules, weights
+from graft.toolformer.tools.qa import FURTHEST_CHARACTERS, qa_tool, weights
 from graft.toolformer.tools.reader import candidates, read_answers
 from graft.toolformer.tools.spans import LONGEST_SPAN, read_question
 from graft.toolformer.tools.tool import Context, Tool
@@ -87,11 +87,41 @@ def test_a_text_is_not_answered_out_of_itself(index: Path) -> None:
     ],
 )
 def test_questions_are_put_before_what_the_text_tells(
-    text: str, expected: list[tuple[str, str]]
+    tool: Tool, text: str, expected: list[tuple[str, str]]
 ) -> None:
-    found = rules(text, ANYTIME)
+    found = tool.rules(text, ANYTIME)
     assert [(text[at:].split()[0], call.argument) for at, call in found] == expected
     assert all(text[at] == " " and call.quoted for at, call in found)
+
+
+BORN = "Where was Mara Lind born?"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{BORN} In Tovel.", [("Tovel.", BORN)]),
+        (f'"{BORN}" asked Ada. "It was Tovel," said Osk.', [('Tovel,"', BORN)]),
+        (f'"{BORN}" asked Ada. "Tovel!" said Osk.', [('"Tovel!"', BORN)]),
+        (f"{BORN} In Tovelby, or Osk.", []),
+        (f"{BORN} In Osk.", []),
+        (f"In Tovel. {BORN}", []),
+        (BORN, []),
+        (f"{BORN}{' so' * (FURTHEST_CHARACTERS // 3)} Tovel.", []),
+        ("How? Where? Who is it? A [b]? xylophone?", []),
+    ],
+)
+def test_a_texts_own_question_is_put_before_the_answer_that_is_found(
+    tool: Tool, text: str, expected: list[tuple[str, str]]
+) -> None:
+    found = tool.rules(text, ANYTIME)
+    assert [(text[at:].split()[0], call.argument) for at, call in found] == expected
+    assert all(text[at] == " " and call.quoted for at, call in found)
+
+
+def test_own_questions_are_looked_for_in_linear_time(tool: Tool) -> None:
+    for text in ("Who " * 5000, "Who " + "x" * 20_000, f"{BORN} " * 1000, "Who?" * 5000):
+        assert len(tool.rules(text, ANYTIME)) <= 6
 
 
 @pytest.mark.parametrize(

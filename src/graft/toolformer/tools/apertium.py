@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.tools.calendar import MONTHS, WEEKDAYS
 from graft.toolformer.tools.languages import languages_of
 from graft.toolformer.tools.tool import LateError
 
@@ -43,6 +44,10 @@ _MEANS_SOMETHING = re.compile(r"[][{}^$<>\\*@#+~\x00-\x20\x7f-\xa0\u2028\u2029]+
 _MARK = re.compile(r"(?<!\w)[*@#]+(?=\w)")
 _BETWEEN = "\0.\0"
 """Behind each text, a text of its own: an engine that loses one cannot shift the others."""
+_FIRST_WORD = re.compile(r"[^\W\d_]{2,}")
+_ALWAYS_CAPITAL = frozenset((*WEEKDAYS, *MONTHS))
+_END_OF_TEXT = "\n"
+"""Of a text: a last word that may begin a longer one, such as `campo`, is lost without it."""
 _LEFT_OVER = re.compile(r"[*@#^$\\~\x00]")
 
 
@@ -87,7 +92,9 @@ class Apertium:
             return []
         written = _piped(
             [self._program, "-f", "none", "-z", mode],
-            "".join(text.replace("/", r"\/") + _BETWEEN for text in texts).encode(),
+            "".join(
+                text.replace("/", r"\/") + _END_OF_TEXT + _BETWEEN for text in texts
+            ).encode(),
         )
         if isinstance(written, LateError):
             return [LateError(*written.args) for _ in texts]
@@ -177,7 +184,18 @@ def _unmarked(text: str, said: str) -> str | ToolError:
     unknown, words = len(_MARK.findall(said)), len(text.split())
     if unknown > MOST_UNKNOWN * words:
         return ToolError(f"the engine does not know {unknown} of {words} words")
-    return " ".join(_LEFT_OVER.sub("", said).split())
+    return _cased(text, " ".join(_LEFT_OVER.sub("", said).split()))
+
+
+def _cased(text: str, said: str) -> str:
+    """A translation that begins with a small letter, as its text does; engines write a capital.
+
+    Days and months keep theirs; so does a single letter, such as `I`.
+    """
+    first = _FIRST_WORD.match(said)
+    if first is None or not text.lstrip()[:1].islower() or first[0] in _ALWAYS_CAPITAL:
+        return said
+    return said[:1].lower() + said[1:]
 
 
 def _piped(command: Sequence[str], given: bytes) -> bytes | LateError | None:
@@ -205,23 +223,23 @@ def _read(process: subprocess.Popen[bytes]) -> tuple[bool, bytes]:
 
     def give_up() -> None:
         late.set()
-        _end(process.pid)
+        _kill(process.pid)
 
     timer = threading.Timer(MOST_SECONDS, give_up)
     timer.daemon = True
-    end = weakref.finalize(process, _end, process.pid)  # at the program's end too
+    end = weakref.finalize(process, _kill, process.pid)  # at the program's end too
     assert process.stdout is not None
     timer.start()
     with process.stdout:
         written = process.stdout.read(MOST_BYTES + 1)
     if len(written) > MOST_BYTES:
-        _end(process.pid)
+        _kill(process.pid)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its number stays its own
     timer.cancel()
     end()
     return late.is_set(), written
 
 
-def _end(group: int) -> None:
+def _kill(group: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)

@@ -3,7 +3,7 @@
 import datetime
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -33,6 +33,34 @@ class Usage:
     errors: int = 0
     seconds: float = 0.0
     cost: float = 0.0
+
+    def to_line(self) -> dict[str, float]:
+        """As it stands in logs and reports."""
+        return {
+            "calls": self.calls,
+            "remembered": self.memo_hits,
+            "errors": self.errors,
+            "seconds": round(self.seconds, 4),
+            "cost": self.cost,
+        }
+
+
+def used_since(
+    before: Mapping[str, Usage], now: Mapping[str, Usage]
+) -> dict[str, dict[str, float]]:
+    """What the tools were asked in between, of those that were, as `Usage.to_line` has it."""
+    found = dict[str, dict[str, float]]()
+    for name, after in sorted(now.items()):
+        earlier = before.get(name, Usage())
+        if after.calls > earlier.calls:
+            found[name] = Usage(
+                after.calls - earlier.calls,
+                after.memo_hits - earlier.memo_hits,
+                after.errors - earlier.errors,
+                after.seconds - earlier.seconds,
+                after.cost - earlier.cost,
+            ).to_line()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,14 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
-from graft.errors import DataError, StoreError
+from graft.errors import DataError
 from graft.store.whole import PARTIAL, writing
-from graft.toolformer.tools.passages import Passage, fingerprint_of, read_passages
+from graft.toolformer.tools.documents import fingerprint_of, read_passages
+from graft.toolformer.tools.index_writer import IndexWriter
+from graft.toolformer.tools.passages import Passage
 
 MAX_QUERY_CHARACTERS = 1000
 MAX_TERMS = 32
@@ -28,17 +31,16 @@ COMMON_SHARE = 0.05
 COMMON_AT_LEAST = 1000
 """A term in more passages than both is dropped (143 -> 27 ms in 100,000 paragraphs)."""
 
+_PASSAGES_PER_STEP = 10_000
+_FILE = "passages.sqlite"
 _WORD = re.compile(r"\w+")
 FUNCTION_WORDS = frozenset(
     "a an and are as at be been by did do does for from had has have he her his how i in into "
     "is it its of on or she that the their them they this to was we were what when where which "
     "who whom whose why will with you".split()
 )
-_SCHEMA = """
-CREATE TABLE meta (fingerprint TEXT NOT NULL, passages INTEGER NOT NULL);
-CREATE VIRTUAL TABLE passage
-    USING fts5(title, text, tokenize = 'porter unicode61 remove_diacritics 2');
-"""
+STAGE = "index"
+"""Where the index lies in a folder that `graft tools index` made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +71,36 @@ def build_index(source: Path, index: Path) -> Path:
         _write(source, fingerprint, unfinished)
         with writing(index):
             unfinished.replace(index)
-    except sqlite3.OperationalError as error:  # a full disk, among others
-        raise StoreError(
-            f"{index}: cannot be written: {error}; free some space and run the same command"
-            " again"
-        ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        for left in (unfinished, Path(f"{unfinished}-journal")):
+            left.unlink(missing_ok=True)
     return index
+
+
+def index_file(folder: Path) -> Path:
+    """The index in a folder that `graft tools index` made."""
+    return folder / STAGE / _FILE
+
+
+def is_index_folder(folder: Path) -> bool:
+    """Whether `graft tools index` made this folder, or began to."""
+    return index_file(folder).is_file()
 
 
 class Index:
     """An index that is asked, by several threads if need be."""
 
     def __init__(self, path: Path) -> None:
+        path = index_file(path) if path.is_dir() else path
         meta = _read_meta(path)
+        if meta is None and path.name == _FILE and path.is_file():
+            raise DataError(
+                f"{path}: not a finished search index; run its `graft tools index` again"
+            )
         if meta is None:
-            raise DataError(f"{path}: not a search index; build it from its texts first")
+            raise DataError(
+                f"{path}: not a search index; build it from its texts first (graft tools index)"
+            )
         self.fingerprint = meta.fingerprint
         self.passages = meta.passages
         self._path = path
@@ -143,21 +158,15 @@ def read_terms(text: str) -> list[str]:
 
 
 def _write(source: Path, fingerprint: str, unfinished: Path) -> None:
-    with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = OFF")  # the file is thrown away on failure
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.executescript(_SCHEMA)
-        connection.execute("BEGIN")
-        connection.executemany(
-            "INSERT INTO passage (title, text) VALUES (?, ?)",
-            ((passage.title, passage.text) for passage in read_passages(source)),
-        )
-        [[count]] = connection.execute("SELECT count(*) FROM passage").fetchall()
-        if not count:
+    with IndexWriter(unfinished) as writer:
+        passages = read_passages(source)
+        while some := list(islice(passages, _PASSAGES_PER_STEP)):
+            writer.state.passages += len(some)
+            writer.write(some)
+        if not writer.state.passages:
             raise DataError(f"{source}: holds no text")
-        connection.execute("INSERT INTO meta VALUES (?, ?)", (fingerprint, count))
-        connection.execute("INSERT INTO passage (passage) VALUES ('optimize')")
-        connection.execute("COMMIT")
+        deque(writer.join(), maxlen=0)
+        writer.finish(fingerprint)
 
 
 def _read_meta(path: Path) -> _Meta | None:

@@ -1,7 +1,8 @@
 """Tools by where they stand: in a file, in a module, on a server, behind a service, in a model.
 
 `units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`,
-`mt:http://127.0.0.1:5000`.
+`mt:http://127.0.0.1:5000`, `search:FOLDER` and `qa:FOLDER` for what `graft tools index` made,
+`search:FILE.toml` for a search that a server does.
 A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
@@ -13,7 +14,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from graft.errors import ConfigError
+from graft.errors import ConfigError, DataError
 from graft.toolformer.tools.function import function_tool
 from graft.toolformer.tools.tool import Tool
 
@@ -23,6 +24,12 @@ _SUFFIX = ".py"
 def is_place(name: str) -> bool:
     """Whether a tool's name says where it stands."""
     return ":" in name
+
+
+def names_reader(place: str) -> bool:
+    """Whether a place is of question answering that a model reads: `qa:reader=MODEL`."""
+    kind, _, address = place.partition(":")
+    return kind == "qa" and " reader=" in f" {address}"
 
 
 def load_tools(place: str) -> list[Tool]:
@@ -42,6 +49,12 @@ def load_tools(place: str) -> list[Tool]:
                 from graft.toolformer.tools.operations import operation_tools
 
                 return operation_tools(address)
+            case "search" if address.endswith(".toml"):
+                from graft.toolformer.tools.http_search import http_search_tool
+
+                return [http_search_tool(Path(address))]
+            case "search" | "qa":
+                return [_over_index(kind, Path(address))]
             case "mt":
                 from graft.toolformer.tools.translators import translation_tools
 
@@ -58,6 +71,16 @@ def load_tools(place: str) -> list[Tool]:
             f"the tool '{place}': the package '{error.name}' is missing; install it with:"
             f" pip install 'graft-models[{kind}]'"
         ) from error
+
+
+def _over_index(kind: str, folder: Path) -> Tool:
+    from graft.toolformer.tools.qa import qa_tool
+    from graft.toolformer.tools.search import search_tool
+
+    try:
+        return search_tool(folder) if kind == "search" else qa_tool(folder)
+    except DataError as error:
+        raise ConfigError(f"the tool '{kind}:{folder}': {error}") from error
 
 
 def load_tool(place: str) -> Tool:

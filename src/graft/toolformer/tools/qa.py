@@ -6,7 +6,7 @@ found by BM25 (`index.py`) and read without a network (`reader.py`).
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
 from itertools import islice
@@ -16,13 +16,17 @@ from typing import cast
 from graft.errors import ToolError
 from graft.toolformer.call import Call
 from graft.toolformer.tools.index import Index
-from graft.toolformer.tools.reader import read_answers
+from graft.toolformer.tools.reader import Found, read_answers
 from graft.toolformer.tools.search import find_passages, sees
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
 
 NAME = "QA"
+Find = Callable[[str, Context], Found | None]
+"""What the texts answer to a question that is asked from somewhere, if anything."""
 MAX_POSITIONS = 3
-"""Places of one text in front of which the rules propose."""
+"""Questions that the rules make of one text, and questions of its own that they take."""
+FURTHEST_CHARACTERS = 200
+"""A question that stands in a text is answered within so many behind it, or not."""
 LONGEST_TEXT = 20_000
 """Characters of a text that the rules look at."""
 
@@ -53,6 +57,10 @@ _TOLD = re.compile(
     rf"(?P<the>\b[Tt]he )?\b{_NAMED} (?P<is>was|were|is|are) (?P<deed>[a-z]{{2,20}}) "
     r"(?P<by>in|at|near|on|by)(?= (?P<year>\d)?(?P<capital>[^\W\d_a-z])?)"
 )
+_ASKED = re.compile(
+    r"\b(?P<question>(?:Who|Whom|Whose|What|Which|When|Where|Why|How)\b"
+    r"[^?.!\"\u201c\u201d\n\[\]]{4,200}\?)"
+)
 _MONTH = re.compile(
     r" (?:January|February|March|April|May|June|July|August|September|October|November"
     r"|December)\b"
@@ -73,12 +81,14 @@ def qa_tool(
     """
     opened = Index(index)
 
+    def find(question: str, context: Context) -> Found | None:
+        found = find_passages(opened, question, passages, context if apart else None)
+        return next(iter(read_answers(question, found, opened.rarity, weights())), None)
+
     def answer(argument: str, context: Context) -> str:
-        found = find_passages(opened, argument, passages, context if apart else None)
-        answers = read_answers(argument, found, opened.rarity, weights())
-        if not answers:
+        best = find(argument, context)
+        if best is None:
             raise ToolError(f"no answer found to {argument[:60]!r}")
-        best = answers[0]
         return f"{best.text} ({best.title})" if source else best.text
 
     return Tool(
@@ -86,7 +96,7 @@ def qa_tool(
         answer=answer,
         prompt=PROMPT,
         sees=sees,
-        rules=rules,
+        rules=lambda text, context: rules(text, context, find),
         quoted=True,
         by_text=apart,
         helps="Texts of at least five words that tell facts which stand in the texts looked"
@@ -105,12 +115,29 @@ def weights() -> dict[str, float]:
     return cast("dict[str, float]", json.loads(file.read_text(encoding="utf-8")))
 
 
-def rules(text: str, _context: Context) -> list[tuple[int, Call]]:
-    """Questions about a name of the text, each before what the text answers.
+def rules(text: str, context: Context, find: Find) -> list[tuple[int, Call]]:
+    """The text's own questions, each before its answer; and questions made of what it tells.
 
+    `Where was Mara Lind born? In Tovel.` gives that question before `Tovel`, if that is what
+    `find` finds; as the rules of the calculator know their results, these know their answers.
     `Mara Lind was born in Tovel` gives `QA("Where was Mara Lind born?")` before `Tovel`.
     """
-    return list(islice(_questions(text[:LONGEST_TEXT]), MAX_POSITIONS))
+    whole = text[:LONGEST_TEXT]
+    made = islice(_questions(whole), MAX_POSITIONS)
+    return sorted([*_own_questions(whole, context, find), *made], key=lambda one: one[0])
+
+
+def _own_questions(text: str, context: Context, find: Find) -> Iterator[tuple[int, Call]]:
+    """Questions that stand in a text, each before the first place where its answer stands."""
+    for asked in islice(_ASKED.finditer(text), MAX_POSITIONS):
+        answer = find(asked["question"], context)
+        behind = text[asked.end() : asked.end() + FURTHEST_CHARACTERS]
+        if answer is None:
+            continue
+        stands = re.search(rf"(?<!\w){re.escape(answer.text)}(?!\w)", behind)
+        at = behind.rfind(" ", 0, stands.start()) if stands else -1
+        if at >= 0:
+            yield asked.end() + at, Call(NAME, asked["question"], quoted=True)
 
 
 def _questions(text: str) -> Iterator[tuple[int, Call]]:

@@ -4,7 +4,7 @@ Schick et al. 2023, Section 3: the Wikipedia search.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,8 +86,30 @@ def search_tool(
     """
     opened = Index(index)
 
+    return passages_tool(
+        lambda query, context: find_passages(
+            opened, query, passages, context if apart else None
+        ),
+        snippet_words=snippet_words,
+        by_text=apart,
+        version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
+        limits="Finds words, not meanings (BM25); quotes the best sentence, at most "
+        f"{snippet_words} words of it.",
+    )
+
+
+def passages_tool(
+    find: Callable[[str, Context], list[Passage]],
+    *,
+    snippet_words: int,
+    version: str,
+    limits: str,
+    by_text: bool = False,
+) -> Tool:
+    """The search tool over anything that finds passages, best first."""
+
     def answer(argument: str, context: Context) -> str:
-        found = find_passages(opened, argument, passages, context if apart else None)
+        found = find(argument, context)
         if not found:
             raise ToolError(f"nothing found for {argument[:60]!r}")
         return " | ".join(snippet(passage, argument, snippet_words) for passage in found)
@@ -99,11 +121,10 @@ def search_tool(
         sees=sees,
         rules=rules,
         quoted=True,
-        by_text=apart,
+        by_text=by_text,
         helps="Texts of at least five words that tell what stands in the texts looked through.",
-        limits="Finds words, not meanings (BM25); quotes the best sentence, at most "
-        f"{snippet_words} words of it.",
-        version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
+        limits=limits,
+        version=version,
     )
 
 

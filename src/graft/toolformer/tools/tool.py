@@ -80,6 +80,8 @@ class Tool:
             the call belongs in front of the text from that position on.
         quoted: whether its argument is written in quotes.
         by_text: whether its answer hangs on the text that it is asked from.
+        copies: whether its argument is copied from the text; then calls whose argument stands
+            only behind them are dropped (Appendix A).
         version: changes whenever the same argument may get another answer.
         timeout_seconds: a call that takes longer counts as having no answer; many at once may
             take as many times as long.
@@ -103,6 +105,7 @@ class Tool:
     rules: Callable[[str, Context], list[tuple[int, Call]]] = no_calls
     quoted: bool = False
     by_text: bool = False
+    copies: bool = False
     version: str = "1"
     timeout_seconds: float = 5.0
     max_result_characters: int = 300

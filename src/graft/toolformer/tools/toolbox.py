@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +12,8 @@ from pathlib import Path
 from graft.errors import ConfigError
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
-from graft.toolformer.tools.index import build_index
-from graft.toolformer.tools.loading import is_place, load_tools
+from graft.toolformer.tools.index import build_index, index_file, is_index_folder
+from graft.toolformer.tools.loading import is_place, load_tools, names_reader
 from graft.toolformer.tools.qa import qa_tool
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
@@ -44,7 +45,8 @@ def tools_by_name(
     Args:
         names: of `NAMES`, in any case, or places such as `units.py:convert`
             and `mcp:python server.py`.
-        corpus: the texts that search and qa look through: a folder, or one file.
+        corpus: the texts that search and qa look through: a folder, one file, or what
+            `graft tools index` made of them.
         today: what the calendar answers where a text has no date.
         apart: whether both leave out what overlaps with the text that asks; to be set
             where `corpus` is what is annotated.
@@ -71,6 +73,13 @@ def tools_by_name(
                 found = [make(index, apart=apart)]
             case "mt":
                 found = translation_tools()
+            case place if names_reader(place):
+                from graft.toolformer.tools.answering import reader_tool
+
+                keep = index_folder or default_index_folder()
+                index = functools.partial(_index_of, corpus, keep, "qa")
+                tool = reader_tool(place.partition(":")[2], index, apart=apart)
+                found = [replace(tool, place=place)]
             case place if is_place(place):
                 kind, _, address = place.partition(":")
                 load = (kinds or {}).get(kind)
@@ -130,8 +139,11 @@ def _index_of(corpus: Path | None, index_folder: Path, tool: str) -> Path:
     if corpus is None:
         raise ConfigError(
             f"the tool '{tool}' has nothing to look through; name a folder of .txt, .md, "
-            f".jsonl or .parquet files, or leave '{tool}' out of the tools"
+            ".jsonl or .parquet files, a dump of Wikipedia, or an index of them, or leave "
+            f"'{tool}' out of the tools"
         )
+    if is_index_folder(corpus):
+        return index_file(corpus)
     place = hashlib.sha256(str(corpus.resolve()).encode(errors="replace")).hexdigest()
     return build_index(corpus, index_folder / f"{corpus.stem}-{place[:12]}.sqlite")
 

@@ -109,6 +109,7 @@ def translation_tool(
         sees=lambda text, _context: sees_foreign(text, sources, settings.to),
         rules=lambda text, _context: foreign_rules(text, sources, settings.to, name),
         quoted=True,
+        copies=True,
         version=f"1 {translator.version} {settings.to} {'+'.join(sorted(sources))}"
         f" {settings.confidence:g}",
         timeout_seconds=timeout_seconds,

@@ -1,0 +1,144 @@
+"""Writing an index of passages: in steps that are on disk whole or not at all.
+
+Each step leaves its passages and how far it came in one transaction of SQLite's: who is killed
+goes on from there, and the answers are those of an index written in one go.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from graft.errors import StoreError
+from graft.toolformer.tools.passages import Passage
+
+SCHEMA = """
+CREATE TABLE meta (fingerprint TEXT NOT NULL, passages INTEGER NOT NULL);
+CREATE TABLE state (told TEXT NOT NULL);
+CREATE VIRTUAL TABLE passage
+    USING fts5(title, text, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+CACHE_KIB, LISTS_BYTES = 32 << 10, 16 << 20
+"""Memory of SQLite's pages, and of word lists before they are written."""
+MERGED_PAGES = 2000
+"""Of word lists that are joined in one step."""
+
+
+@dataclass(slots=True)
+class State:
+    """How far an index is: the next record to read, and what was met before it."""
+
+    file: int = 0
+    record: int = 1
+    passages_of_record: int = 0
+    passages: int = 0
+    documents: int = 0
+    left_out: dict[str, int] = field(default_factory=dict[str, int])
+    first_left_out: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class IndexWriter:
+    """An index that is being written, from where it was left; `with IndexWriter(path) as ...`.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with writing_index(path):
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._prepare()
+            [told] = self._database.execute("SELECT told FROM state").fetchone() or ["{}"]
+            self.state = State(**json.loads(told))
+            done = self._database.execute("SELECT passages FROM meta").fetchone()
+        self.finished = done is not None
+
+    def __enter__(self) -> "IndexWriter":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._database.close()
+
+    def write(self, passages: Iterable[Passage]) -> None:
+        """Put passages and the state as it now stands on disk, both or neither.
+
+        Exceptions of `passages` itself pass unchanged and leave the step before.
+        """
+        with writing_index(self._path), self._step():
+            self._database.executemany(
+                "INSERT INTO passage (title, text) VALUES (?, ?)",
+                ((passage.title, passage.text) for passage in passages),
+            )
+            self._database.execute("DELETE FROM state")
+            told = json.dumps(asdict(self.state))
+            self._database.execute("INSERT INTO state VALUES (?)", (told,))
+
+    def join(self) -> Generator[int]:
+        """Join the word lists so that they are read quickly, in steps; gives their number."""
+        steps, wanted = 0, -MERGED_PAGES  # negative: the first step, which looks at all
+        while True:
+            with writing_index(self._path), self._step():
+                before = self._database.total_changes
+                self._database.execute(
+                    "INSERT INTO passage (passage, rank) VALUES ('merge', ?)", (wanted,)
+                )
+                changed = self._database.total_changes - before
+            wanted, steps = MERGED_PAGES, steps + 1
+            yield steps
+            if changed < 2:  # as SQLite's documentation tells that nothing is left
+                return
+
+    def finish(self, fingerprint: str) -> None:
+        """Declare it whole; from then on it is read."""
+        with writing_index(self._path), self._step():
+            self._database.execute(
+                "INSERT INTO meta VALUES (?, ?)", (fingerprint, self.state.passages)
+            )
+        self.finished = True
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        with self._step():
+            there = self._database.execute("SELECT 1 FROM sqlite_master").fetchone()
+            for statement in () if there else SCHEMA.split(";\n"):
+                self._database.execute(statement)
+            self._database.execute(
+                f"INSERT INTO passage (passage, rank) VALUES ('hashsize', {LISTS_BYTES})"
+            )
+
+    @contextlib.contextmanager
+    def _step(self) -> Generator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def writing_index(path: Path) -> Generator[None]:
+    """Turns SQLite's refusal to write `path` into a `StoreError` with the remedy."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:  # a full disk, among others
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise StoreError(
+                f"{path}: another program reads or writes it; end that and run the same command"
+                " again"
+            ) from error
+        raise StoreError(
+            f"{path}: cannot be written: {error}; free some space and run the same command"
+            " again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path}: is damaged or no index: {error}; delete {path.parent} and run the same"
+            " command again"
+        ) from error

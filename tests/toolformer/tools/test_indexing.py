@@ -1,0 +1,220 @@
+"""An index of large texts is built in steps, killed and continued, and never mixed up."""
+
+import fcntl
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from encyclopedias import articles, write_dump, write_zim
+from graft.cli.app import app
+from graft.errors import ConfigError, DataError, StoreError
+from graft.toolformer.tools import indexing
+from graft.toolformer.tools.index import Index, index_file
+from graft.toolformer.tools.indexing import index_texts, read_indexed
+from graft.toolformer.tools.tool import Context
+from graft.toolformer.tools.toolbox import tools_by_name
+from processes import finish, kill_when, start
+
+GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
+WORDS = "river town hill bridge old new long cold famous painter mayor sea north".split()
+
+
+def write_texts(folder: Path, records: int) -> Path:
+    """Every kind of file, with some records that cannot be used."""
+    folder.mkdir()
+    draw = random.Random(1)
+    rows = [
+        {"title": f"Place {n}", "text": " ".join(draw.choices(WORDS, k=150)) + f" {n}."}
+        for n in range(records)
+    ]
+    half = len(rows) // 2
+    lines = [json.dumps(row) for row in rows[:half]]
+    lines[1:1] = ["{broken", '{"title": "no text"}', ""]
+    (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
+    pq.write_table(pa.Table.from_pylist(rows[half:]), folder / "b.parquet", row_group_size=50)
+    (folder / "c.txt").write_text("\n".join(f"Line {n} of a long text." for n in range(3000)))
+    (folder / "d.md").write_bytes(b"good\n\xff\xfe")
+    write_dump(folder / "e.xml.bz2", articles(max(10, records // 10)))
+    return folder
+
+
+def build(out: Path, *sources: Path) -> None:
+    for _ in index_texts(sources, out):
+        pass
+
+
+def answers(out: Path) -> list[object]:
+    index = Index(out)
+    queries = [f"{one} {other} {n}" for n, one in enumerate(WORDS) for other in WORDS[:4]]
+    queries += [f"Town {n} people" for n in range(20)]
+    return [index.passages, *(index.find(query, 5) for query in queries)]
+
+
+def test_an_index_of_every_kind_of_file_says_what_is_in_it(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts", 40)
+    found = CliRunner().invoke(app, ["tools", "index", str(texts), "--out", f"{tmp_path}/ix"])
+    assert found.exit_code == 0, found.output
+    said = found.output
+    told = read_indexed(tmp_path / "ix")
+    assert told.documents == 40 + 1 + 10
+    assert told.paragraphs == Index(tmp_path / "ix").passages
+    assert f"51 documents, {told.paragraphs:,} paragraphs" in said
+    for left in (
+        "10 a redirect (first: e.xml.bz2, record 2)",
+        "10 no article (talk, template, ...) (first: e.xml.bz2, record 3)",
+        "1 not JSON in UTF-8 (first: a.jsonl, line 2)",
+        "1 its 'text' is missing or no string (first: a.jsonl, line 3)",
+        "1 not UTF-8 text (invalid start byte) (first: d.md, record 1)",
+    ):
+        assert f"left out: {left}" in said
+    again = CliRunner().invoke(app, ["tools", "index", str(texts), "--out", f"{tmp_path}/ix"])
+    assert again.output.splitlines()[-len(said.splitlines()) + 3 :] == said.splitlines()[3:]
+
+
+def test_search_and_qa_read_the_folder_by_place_and_by_flag(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "Marie Curie.txt").write_text("Marie Curie was born in Warsaw in 1867.")
+    (texts / "Eiffel Tower.txt").write_text("The Eiffel Tower was finished in 1889.")
+    build(tmp_path / "ix", texts)
+    tools = tools_by_name([f"search:{tmp_path}/ix", f"qa:{tmp_path}/ix"])
+    assert tools["Search"].answer("Curie born", Context()) == (
+        "Marie Curie > Marie Curie was born in Warsaw in 1867."
+    )
+    assert tools["QA"].answer("Where was Marie Curie born?", Context()) == (
+        "Warsaw (Marie Curie)"
+    )
+    by_flag = tools_by_name(["search"], corpus=tmp_path / "ix")["Search"]
+    assert by_flag.version == tools["Search"].version
+    with pytest.raises(ConfigError, match=r"search:.*nowhere.*not a search index"):
+        tools_by_name([f"search:{tmp_path}/nowhere"])
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
+    folder = tmp_path_factory.mktemp("large")
+    texts = write_texts(folder / "texts", 1000)
+    build(folder / "whole", texts)
+    return texts, answers(folder / "whole")
+
+
+SLOW = """
+import sys
+from graft.toolformer.tools import indexing
+indexing.PASSAGES_PER_STEP = 40
+from graft.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_is_killed_goes_on_and_the_answers_are_the_same(
+    tmp_path: Path, large: tuple[Path, list[object]], seed: int
+) -> None:
+    texts, expected = large
+    out, draw = tmp_path / "ix", random.Random(seed)
+    command = [sys.executable, "-c", SLOW, "tools", "index", str(texts), "--out", str(out)]
+    before = 0
+    for _ in range(3):
+        wanted = before + draw.randint(60, 300)
+        kill_when(start(command), lambda wanted=wanted: written(out) >= wanted)
+        assert before < written(out) < expected[0]
+        before = written(out)
+        with pytest.raises(DataError, match="not a finished search index"):
+            Index(out)
+    assert "paragraphs" in finish(start(command))
+    assert answers(out) == expected
+
+
+def written(out: Path) -> int:
+    """How many passages are on disk."""
+    if not index_file(out).is_file():
+        return 0
+    try:
+        database = sqlite3.connect(f"file:{index_file(out)}?mode=ro", uri=True)
+        told = database.execute("SELECT told FROM state").fetchone()
+        database.close()
+    except sqlite3.OperationalError:  # at its very beginning
+        return 0
+    return json.loads(told[0])["passages"] if told else 0
+
+
+def test_steps_of_any_size_give_the_same_answers(
+    tmp_path: Path, large: tuple[Path, list[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, expected = large
+    monkeypatch.setattr(indexing, "PASSAGES_PER_STEP", 7)
+    build(tmp_path / "ix", texts)
+    assert answers(tmp_path / "ix") == expected
+
+
+def test_another_process_is_refused(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts", 8)
+    out = tmp_path / "ix"
+    out.mkdir()
+    lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    done = subprocess.run(
+        [*GRAFT, "tools", "index", str(texts), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(lock)
+    assert done.returncode == 1
+    assert "another process is working on this" in done.stderr
+
+
+def test_other_texts_or_changed_ones_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    one.write_text("Alpha.")
+    other.write_text("Beta.")
+    build(tmp_path / "ix", one)
+    with pytest.raises(StoreError, match=r"other\.txt .*choose another --out, or delete"):
+        build(tmp_path / "ix", one, other)
+    one.write_text("Gamma.")
+    with pytest.raises(StoreError, match=r"one\.txt changed since"):
+        build(tmp_path / "ix", one)
+    assert Index(tmp_path / "ix").find("alpha")
+    moved = tmp_path / "moved" / "one.txt"
+    moved.parent.mkdir()
+    moved.write_text("Alpha.")
+    build(tmp_path / "ix", moved)
+
+
+def test_a_source_without_a_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": ""}\n{"title": "x"}\n')
+    with pytest.raises(DataError, match="holds no text"):
+        build(tmp_path / "ix", tmp_path / "a.jsonl")
+    with pytest.raises(ConfigError, match="name texts"):
+        build(tmp_path / "ix")
+
+
+def test_a_damaged_file_stops_with_its_name_and_the_mended_index_is_made(
+    tmp_path: Path,
+) -> None:
+    dump = write_dump(tmp_path / "wiki.xml", articles(30))
+    whole = dump.read_bytes()
+    dump.write_bytes(whole[:-400])
+    with pytest.raises(DataError, match=r"wiki\.xml: damaged behind page 8\d"):
+        build(tmp_path / "ix", dump)
+    index_file(tmp_path / "ix").write_bytes(b"what is this" * 1000)
+    with pytest.raises(StoreError, match="damaged or no index"):
+        build(tmp_path / "ix", dump)
+
+
+def test_a_zim_file_is_indexed(tmp_path: Path) -> None:
+    pytest.importorskip("libzim")
+    pages = {"Osk": "<p>The Osk is a river.</p>", "Tovel": "<p>A town on a hill.</p>"}
+    build(tmp_path / "ix", write_zim(tmp_path / "wiki.zim", pages))
+    assert [one.title for one in Index(tmp_path / "ix").find("hill")] == ["Tovel"]
+    assert read_indexed(tmp_path / "ix").documents == 2
