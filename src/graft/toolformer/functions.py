@@ -31,7 +31,9 @@ from graft.toolformer.train import read_card
 from graft.toolformer.writing import RunConfig
 
 KIND = "model"
-_OF_FILES = re.compile(r"(?P<kind>(?:model|openapi|search|qa):)?(?P<file>[^\s:]+)(?P<rest>.*)", re.DOTALL)
+_OF_FILES = re.compile(
+    r"(?P<kind>(?:model|openapi|search|qa):)?(?P<file>[^\s:]+)(?P<rest>.*)", re.DOTALL
+)
 _TAUGHT = Path("train", "toolformer", "model")
 _BEGUN = re.compile(r" ?\[(?=[A-Za-z]\w*\([^][\n]*\)\s*\Z)")
 
