@@ -68,6 +68,8 @@ def test_onsets_found_while_training_are_those_of_the_whole_curve() -> None:
     }
     assert all(one is not None and one < 0.05 for one in off.values())
     assert "nine of nine onsets that were found while training lie within 5%" in PAGE
+    front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "every onset that was found while training lies within 5%" in front
 
 
 def test_pairs_that_were_mixed_up_are_refused() -> None:
