@@ -68,6 +68,8 @@ def test_onsets_found_while_training_are_those_of_the_whole_curve() -> None:
     }
     assert all(one is not None and one < 0.05 for one in off.values())
     assert "nine of nine onsets that were found while training lie within 5%" in PAGE
+    front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "every onset that was found while training lies within 5%" in front
 
 
 def test_pairs_that_were_mixed_up_are_refused() -> None:
@@ -75,3 +77,14 @@ def test_pairs_that_were_mixed_up_are_refused() -> None:
     mixed = {name for name in variants if name.endswith("-mixed")}
     assert len(mixed) == 9
     assert set(cast("list[str]", report("onset")["refused"])) == mixed
+
+
+def test_two_controls_at_once_are_as_faithful_as_each_alone() -> None:
+    found = cast("dict[str, dict[str, Result]]", report("together")["together"])
+    for condition, alone in (("canny", "first alone"), ("palette", "second alone")):
+        both = found["both"][condition]["mean"]
+        assert both > found[alone][condition]["mean"]
+        told = f"{both:.3f} beside {found[alone][condition]['mean']:.3f} alone"
+        assert told.replace("0.", ".").removesuffix(" alone") in PAGE
+    assert found["both at 0.5"]["canny"]["high"] < found["both"]["canny"]["mean"]
+    assert found["both"]["palette"]["mean"] - found["both at 0.5"]["palette"]["mean"] < 0.01
