@@ -1,0 +1,69 @@
+"""What the documents claim of the five tools, held against the result they are made of."""
+
+import re
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from graft.store.whole import read_json
+
+ROOT = Path(__file__).parents[2]
+RESULT = read_json(ROOT / "docs" / "results" / "five-tools.json")
+REPORT = cast("dict[str, dict[str, dict[str, dict[str, float]]]]", RESULT["report"])
+RIGHT = {
+    "arithmetic": {"Calculator"},
+    "dates": {"Calendar"},
+    "facts": {"Search", "QA"},
+    "questions": {"Search", "QA"},
+    "foreign": {"MT"},
+}
+"""The tools that can help with a task; what is known of a subject both of two look up."""
+
+
+def accuracy(task: str, system: str) -> float:
+    return REPORT["tasks"][task][system]["accuracy"]
+
+
+def called(task: str, *tools: str) -> float:
+    """The share of a task's inputs in which one of these tools was called, once at most."""
+    shares = REPORT["called"][task]["toolformer"]
+    return sum(shares.get(tool, 0.0) for tool in tools)
+
+
+@pytest.mark.parametrize("task", RIGHT)
+def test_each_task_is_answered_five_times_as_often_as_by_the_base(task: str) -> None:
+    assert accuracy(task, "toolformer") >= max(0.4, 5 * accuracy(task, "base"))
+
+
+@pytest.mark.parametrize("task", RIGHT)
+def test_nine_in_ten_inputs_that_need_a_tool_have_a_call_of_the_right_one(task: str) -> None:
+    assert called(task, *RIGHT[task]) >= 0.9
+
+
+def test_texts_that_need_no_call_have_one_in_twenty_at_most() -> None:
+    assert REPORT["tasks"]["plain"]["toolformer"]["call_rate"] <= 0.05
+
+
+def test_every_tool_was_kept_and_asked_and_the_ledger_says_so() -> None:
+    kept = cast("dict[str, dict[str, int]]", REPORT["corpus"])["kept"]
+    tools = set[str]().union(*RIGHT.values())
+    for stage in ("annotate", "evaluate"):
+        assert set(REPORT["ledger"][stage]) == tools == set(kept)
+        assert all(told["calls"] > 0 for told in REPORT["ledger"][stage].values())
+
+
+def test_disabled_it_predicts_better_than_the_base_and_a_little_worse_than_its_control() -> (
+    None
+):
+    perplexity = cast("dict[str, float]", REPORT["perplexity"])
+    assert perplexity["disabled"] <= min(perplexity["base"], 1.1 * perplexity["control"])
+
+
+def test_the_page_tells_the_figures_of_the_result() -> None:
+    page = (ROOT / "docs" / "toolformer.md").read_text(encoding="utf-8")
+    [told] = re.findall(r"\n## Five tools in one run\n(.*?)\n## ", page, re.DOTALL)
+    told = " ".join(told.split())
+    for task in RIGHT:
+        base, taught = (100 * accuracy(task, one) for one in ("base", "toolformer"))
+        assert f"| {task} | {base:.1f} | {taught:.1f} |" in told
