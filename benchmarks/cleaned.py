@@ -1,8 +1,9 @@
 """Does training on the cleaned set reach what training on the clean one does?
 
-The same pictures of the little world, three times: as they are; with faults put into them and
-all taken that can be read; with the same faults, and only what `keep` leaves. Each control is
-put to the same pictures, which none of them has seen.
+The same pictures of the little world, four times: as they are; with faults put into them and
+all taken that can be read; with the same faults, and only what `keep` leaves; and as they are,
+but no more of them than that. Each control is put to the same pictures, which none of them has
+seen.
 """
 
 import json
@@ -102,7 +103,7 @@ def judged(shop: Workshop, pairs: Sequence[Pair]) -> list[float]:
 def measure(
     folder: Path, counts: tuple[int, int], shares: tuple[float, float], settings: Sequence[str]
 ) -> list[dict[str, object]]:
-    """A row for each of the three."""
+    """A row for each of the four."""
     pictures, held_out = counts
     given = [f"images={json.dumps(str(folder))}", *settings]
     config = load(TeachConfig, FOLDER.parent / "controlnet.toml", given)
@@ -116,10 +117,14 @@ def measure(
         "clean": (folder / "clean", KeepConfig()),
         "spoiled, everything taken": (folder / "spoiled", EVERYTHING),
         "spoiled, cleaned by keep": (folder / "spoiled", KeepConfig()),
+        "clean, no more than that": (folder / "clean", KeepConfig()),
     }
     rows, found = list[dict[str, object]](), dict[str, list[float]]()
+    learnt = 0
     for number, (name, (source, keep)) in enumerate(cases.items()):
-        shop = taught(source, folder / f"run-{number}", keep, settings)
+        fewer = [f"train.pairs={learnt}"] if "no more" in name else []
+        shop = taught(source, folder / f"run-{number}", keep, [*settings, *fewer])
+        learnt = learnt if fewer else len(shop.division().training)
         found[name] = judged(shop, asked)
         mean = bootstrap_mean(found[name])
         less = bootstrap_difference(found[name], found["clean"])
@@ -127,6 +132,7 @@ def measure(
             {
                 "case": name,
                 "pairs": len(shop.kept()),
+                "learnt from": learnt,
                 "fidelity": mean.mean,
                 "from": mean.low,
                 "to": mean.high,

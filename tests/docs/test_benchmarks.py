@@ -73,10 +73,11 @@ def test_faults_that_are_put_into_a_folder_are_named_and_good_pairs_are_not(
 def test_what_keep_leaves_of_a_spoiled_folder_is_taught_from_beside_the_clean_one(
     tmp_path: Path,
 ) -> None:
-    clean, spoiled, cleaned = measured("cleaned", tmp_path)
+    clean, spoiled, cleaned, few = measured("cleaned", tmp_path)
     assert clean["pairs"] == 40
     assert clean["over clean"] == 0
     assert cleaned["pairs"] < spoiled["pairs"] - 12  # those that were mixed up
+    assert few["learnt from"] == cleaned["learnt from"] < clean["learnt from"]
     assert all(0 <= row["from"] < row["fidelity"] < row["to"] < 1 for row in (clean, cleaned))
 
 
