@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live"}
+_HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live", "searching"}
 SMALL = {
     "annotate": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
     "keep": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
@@ -30,8 +30,9 @@ SMALL = {
 }
 
 
-def measured(name: str, folder: Path) -> list[dict[str, float]]:
-    command = [sys.executable, f"benchmarks/{name}.py", *SMALL[name], "--record", str(folder)]
+def measured(name: str, folder: Path, flags: tuple[str, ...] = ()) -> list[dict[str, float]]:
+    small = flags or SMALL[name]
+    command = [sys.executable, f"benchmarks/{name}.py", *small, "--record", str(folder)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
@@ -43,7 +44,7 @@ def measured(name: str, folder: Path) -> list[dict[str, float]]:
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts - _HELPERS == {*SMALL, "peers", "qa"}
+    assert scripts - _HELPERS == {*SMALL, "peers", "qa", "search"}
 
 
 def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
@@ -190,3 +191,32 @@ def test_functions_are_taught_and_composed_beside_one_that_does_all(tmp_path: Pa
 def test_it_gives_a_row_for_each_case(name: str, tmp_path: Path) -> None:
     rows = measured(name, tmp_path)
     assert len(rows) == {"train": 2, "memory": 1}[name]
+
+
+def test_search_is_measured_beside_bm25s_on_made_up_texts(tmp_path: Path) -> None:
+    towns = [("Tovel", "1931"), ("Osk", "1840"), ("Karst", "1712"), ("Lorn", "1655")]
+    told = {one: f"{one} was founded in {year} by settlers." for one, year in towns}
+    texts, questions = tmp_path / "texts.jsonl", tmp_path / "questions.jsonl"
+    texts.write_text(
+        "".join(json.dumps({"title": one, "text": told[one]}) + "\n" for one, _ in towns)
+    )
+    asked = [
+        {
+            "question": {"en": f"When was {one} founded?"},
+            "context": {"en": told[one]},
+            "answer": {"en": year},
+        }
+        for one, year in towns
+    ]
+    questions.write_text("".join(json.dumps(one) + "\n" for one in asked))
+    flags = (
+        *("--texts", str(texts), "--questions", str(questions)),
+        *("--paragraphs", "40", "--repeats", "1"),
+    )
+    rows = {row["case"]: row for row in measured("search", tmp_path, flags)}
+    for side in ("graft", "bm25s"):
+        assert rows[f"answer among the first 5, percent, {side}"]["percent"] == 100
+        assert rows[f"index 40 paragraphs, {side}"]["peak MiB"] > 1
+        assert rows[f"4 queries, {side}"]["disk MiB"] > 0
+    assert rows["both, bm25s / graft"]["CPU s"] > 0
+    assert rows["paragraphs of real texts, of 40"]["percent"] == 10
