@@ -81,7 +81,7 @@ WORK: dict[tuple[str, str], Callable[[Path], object]] = {
 
 
 def _peak_kib() -> int:
-    """Of this program alone: what `getrusage` says may be the parent's, from before it began."""
+    """Of this program alone: what `getrusage` says may be the parent's, before it began."""
     told = Path("/proc/self/status").read_text(encoding="ascii")
     return int(told.partition("VmHWM:")[2].split()[0])
 

@@ -88,3 +88,16 @@ def test_two_controls_at_once_are_as_faithful_as_each_alone() -> None:
         assert told.replace("0.", ".").removesuffix(" alone") in PAGE
     assert found["both at 0.5"]["canny"]["high"] < found["both"]["canny"]["mean"]
     assert found["both"]["palette"]["mean"] - found["both at 0.5"]["palette"]["mean"] < 0.01
+
+
+def test_what_keep_leaves_of_a_spoiled_folder_teaches_as_well_as_so_many_clean_pairs() -> None:
+    path = ROOT / "docs" / "results" / "benchmark-cleaned.json"
+    rows = cast("list[dict[str, float]]", read_json(path)["rows"])
+    clean, spoiled, cleaned, few = rows
+    assert cleaned["learnt from"] == few["learnt from"]
+    assert abs(cleaned["fidelity"] - few["fidelity"]) < 0.01
+    assert spoiled["to"] < cleaned["from"]
+    for row in (spoiled, cleaned, few):
+        told = f"{row['fidelity']:.3f} ({row['from']:.3f}-{row['to']:.3f})"
+        assert told.replace("0.", ".") in PAGE
+    assert f"{clean['fidelity']:.3f}".removeprefix("0") in PAGE

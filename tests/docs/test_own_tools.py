@@ -112,6 +112,35 @@ def test_calls_of_a_model_are_kept(said: tuple[Path, dict[str, str]], run: str) 
     assert kept["kept"]["Walk"] > 10
 
 
+def test_an_index_and_a_server_answer_as_the_page_asks(
+    said: tuple[Path, dict[str, str]],
+) -> None:
+    _, outputs = said
+    tried = {
+        one.rpartition("try ")[2].partition(" ")[0]: text
+        for one, text in outputs.items()
+        if "tools try search:" in one or "tools try qa:" in one
+    }
+    rises = "Osk > It rises near Tovel and flows into the North Sea."
+    built = "Lorn > Lorn is a hill near Tovel, with a lighthouse that was built in 1931."
+    assert tried == {
+        "search:rivers": f'[Search("Osk rises") -> {rises}]\n',
+        "qa:rivers": '[QA("When was Tovel founded?") -> 1840 (Tovel)]\n',
+        "search:towns.toml": f'[Search("lighthouse built") -> {built}]\n',
+    }
+    [indexed] = [text for one, text in outputs.items() if "tools index" in one]
+    assert indexed.startswith("3 documents, 3 paragraphs\n")
+
+
+def test_the_settings_of_any_other_server_are_settings(
+    said: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graft.toolformer.tools.http_search import http_search_tool
+
+    monkeypatch.setenv("SEARCH_TOKEN", "a-secret")
+    assert http_search_tool(said[0] / "other.toml").name == "Search"
+
+
 @pytest.mark.parametrize("run", ["server", "service"])
 def test_calls_of_a_server_and_of_a_service_are_kept(
     said: tuple[Path, dict[str, str]], run: str

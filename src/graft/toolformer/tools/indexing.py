@@ -71,10 +71,10 @@ def index_texts(sources: Sequence[Path], out: Path, workers: int = 1) -> Iterato
     if not sources or workers < 1:
         raise ConfigError("name texts to index, and at least one worker (--workers 1)")
     files = [path for source in sources for path in source_files(source)]
-    total = sum(path.stat().st_size for path in files) // _MB
+    total = _megabytes(sum(path.stat().st_size for path in files))
     prints = list[str]()
     for seen in _looked_at(sources, prints):
-        yield Progress("look at texts", seen // _MB, total)
+        yield Progress("look at texts", _megabytes(seen), total)
     recipe = _recipe(sources, prints)
     _refuse_other_texts(out, recipe)
     with Run.open(out, recipe) as run:
@@ -131,9 +131,10 @@ def _build(
         writer.write(passages)
         rate = (state.passages - before) / (time.perf_counter() - began)
         note = f"{state.passages:,} paragraphs, {rate:,.0f}/s"
-        yield Progress("index", (ends[state.file] + meter.at) // _MB, total, note)
+        at = _megabytes(ends[state.file] + meter.at)
+        yield Progress("index", at, total, note)
     for step in writer.join():
-        yield Progress("join word lists", step, 0, unit="steps")
+        yield Progress("join word lists", step, step, unit="steps")
 
 
 def _steps(
@@ -174,6 +175,11 @@ def _count(found: Document, path: Path, state: State) -> None:
     state.left_out[reason] = state.left_out.get(reason, 0) + 1
     where = found.where or f"record {found.number}"
     state.first_left_out.setdefault(reason, f"{path.name}, {where}")
+
+
+def _megabytes(size: int) -> int:
+    """So many, a begun one counted whole."""
+    return -(-size // _MB)
 
 
 def _recipe(sources: Sequence[Path], prints: Sequence[str]) -> dict[str, object]:
