@@ -200,8 +200,9 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
 def _onset(convergence: Mapping[str, float | None]) -> str:
     if convergence["onset_step"] is None:
         return "no onset found yet"
-    bounds = f"{convergence['onset_low']}-{convergence['onset_high']}"
-    onset = f"onset at step {convergence['onset_step']} ({bounds})"
+    onset = f"onset at step {convergence['onset_step']}"
+    if "onset_low" in convergence:  # a result that was recorded before has none
+        onset += f" ({convergence['onset_low']}-{convergence['onset_high']})"
     return f"{onset}, found at step {convergence['found_at']}"
 
 
