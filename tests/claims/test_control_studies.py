@@ -101,3 +101,13 @@ def test_what_keep_leaves_of_a_spoiled_folder_teaches_as_well_as_so_many_clean_p
         told = f"{row['fidelity']:.3f} ({row['from']:.3f}-{row['to']:.3f})"
         assert told.replace("0.", ".") in PAGE
     assert f"{clean['fidelity']:.3f}".removeprefix("0") in PAGE
+
+
+def test_from_a_hundred_pictures_on_fidelity_is_level() -> None:
+    variants = cast("dict[str, dict[str, Result]]", report("pictures")["variants"])
+    found = {int(name): one["fidelity"] for name, one in variants.items()}
+    for count, one in found.items():
+        assert f"{one['controlled']:.3f}".removeprefix("0") in PAGE, count
+    level = [one for count, one in found.items() if count >= 100]
+    assert max(one["low"] for one in level) < min(one["high"] for one in level)
+    assert found[30]["controlled"] < min(one["controlled"] for one in level)
