@@ -111,3 +111,26 @@ def test_from_a_hundred_pictures_on_fidelity_is_level() -> None:
     level = [one for count, one in found.items() if count >= 100]
     assert max(one["low"] for one in level) < min(one["high"] for one in level)
     assert found[30]["controlled"] < min(one["controlled"] for one in level)
+
+
+def test_gaussian_convolutions_open_later_and_the_light_version_loses_a_little() -> None:
+    variants = cast("dict[str, dict[str, Result]]", report("ablations")["variants"])
+    prompts = cast("dict[str, dict[str, Result]]", report("ablations")["prompts"])
+    zero, gaussian = (variants[name]["half_way"] for name in ("zero", "gaussian"))
+    assert zero["high"] < gaussian["low"]
+    for told in (zero, gaussian):
+        assert f"{told['mean']:.0f} " in PAGE
+        assert f"({told['low']:.0f}-{told['high']:.0f})" in PAGE
+    for name in variants:
+        assert f"{prompts[name]['perfect']['mean']:.3f}".removeprefix("0") in PAGE
+    assert prompts["middle-only"]["perfect"]["high"] < prompts["light"]["perfect"]["low"]
+
+
+def test_an_unlocked_decoder_helps_where_the_prompt_does_not() -> None:
+    prompts = cast("dict[str, dict[str, Result]]", report("ablations")["prompts"])
+    zero, unlocked = prompts["zero"], prompts["unlocked"]
+    assert zero["perfect"]["high"] > unlocked["perfect"]["mean"]
+    for kind in ("none", "conflicting"):
+        told = f"{unlocked[kind]['mean']:.3f} beside {zero[kind]['mean']:.3f}"
+        assert told.replace("0.", ".") in PAGE
+    assert zero["none"]["high"] < unlocked["none"]["low"]
