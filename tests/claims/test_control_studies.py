@@ -134,3 +134,14 @@ def test_an_unlocked_decoder_helps_where_the_prompt_does_not() -> None:
         told = f"{unlocked[kind]['mean']:.3f} beside {zero[kind]['mean']:.3f}"
         assert told.replace("0.", ".") in PAGE
     assert zero["none"]["high"] < unlocked["none"]["mean"]
+
+
+def test_the_onset_does_not_go_as_one_over_the_zero_convolutions_rate() -> None:
+    slopes = cast("dict[str, Result]", report("rate")["slopes"])
+    assert slopes["doors"]["low"] > -0.5
+    for kind in ("doors", "all"):
+        one = slopes[kind]
+        assert f"{one['slope']:+.2f}" in PAGE
+        assert f"{one['low']:+.2f} to {one['high']:+.2f})" in PAGE
+    variants = cast("dict[str, dict[str, object]]", report("rate")["variants"])
+    assert variants["all-4"]["verdict"] == "will not converge"
