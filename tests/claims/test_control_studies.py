@@ -145,3 +145,18 @@ def test_the_onset_does_not_go_as_one_over_the_zero_convolutions_rate() -> None:
         assert f"{one['low']:+.2f} to {one['high']:+.2f})" in PAGE
     variants = cast("dict[str, dict[str, object]]", report("rate")["variants"])
     assert variants["all-4"]["verdict"] == "will not converge"
+
+
+def test_onsets_of_curves_that_the_rule_was_not_chosen_on_are_near_too() -> None:
+    chosen_on = ("zero", "30")  # the first is a curve of the study of onsets
+    off = list[float]()
+    for name in ("ablations", "pictures"):
+        variants = cast("dict[str, dict[str, float]]", report(name)["variants"])
+        off += [
+            abs(one["onset_step"] / one["onset_of_whole_curve"] - 1)
+            for variant, one in variants.items()
+            if variant not in chosen_on
+        ]
+    assert len(off) == 8
+    assert 0.05 < max(off) < 0.071
+    assert "found and whole-curve onsets are at most about 7% apart" in PAGE
