@@ -95,6 +95,23 @@ def same(one: Annotated, other: Annotated) -> bool:
     )
 
 
+def test_a_tool_is_kept_out_of_texts_by_the_patterns_of_its_settings(
+    annotator: HuggingFaceModel, calling: dict[str, Tool]
+) -> None:
+    def seen(**patterns: str) -> list[str]:
+        of_one = Sampling(threshold=0.0, positions=1, samples=1, proposer="rules", **patterns)
+        settings = replace(SETTINGS, tools={"Calculator": of_one})
+        found = annotate(TEXTS, annotator, {"Calculator": calling["Calculator"]}, settings)
+        return [one.text.id for one in found if one.counts["Calculator.seen"]]
+
+    assert seen() == ["sum", "sum again"]
+    assert seen(only="^Mara") == seen(never="Teren|moon") == ["sum"]
+    assert seen(only="plums", never=r"85 of") == ["sum again"]
+    assert seen(only="pears") == seen(never="(?i)PLUMS") == []
+    with pytest.raises(ValueError, match=r"'never' is no regular expression: .*'\('"):
+        Sampling(never="(")
+
+
 def test_positions_are_those_over_the_threshold_the_likeliest_in_the_texts_order() -> None:
     probability_N = np.array([0.2, 0.05, 0.4, 0.1, 0.05001, 0.4])
     assert select_positions(probability_N, Sampling(positions=9)) == [0, 2, 3, 4, 5]

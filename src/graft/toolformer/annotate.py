@@ -3,6 +3,7 @@
 Schick et al. 2023, Section 2, "Sampling API Calls" and "Executing API Calls".
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,11 +38,25 @@ class Sampling:
     samples: int = 5  # m
     temperature: float = 1.0  # not said in the paper
     proposer: Proposer | None = None  # for this tool another than `annotate.proposer`
+    only: str = ""  # a regular expression: only in texts in which it is found somewhere
+    never: str = ""  # and in none in which this is; both beside the tool's own prefilter
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be sampled with."""
         if min(self.positions, self.samples) < 1 or not self.temperature > 0:
             raise ValueError("'positions' and 'samples' begin at 1, 'temperature' above 0")
+        for name, pattern in (("only", self.only), ("never", self.never)):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"'{name}' is no regular expression: {error}: {pattern!r}"
+                ) from error
+
+    def admits(self, text: str) -> bool:
+        """Whether calls are to be proposed in a text at all, by `only` and `never`."""
+        wanted = re.search(self.only, text) is not None
+        return wanted and not (self.never and re.search(self.never, text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +106,7 @@ def annotate(
     found: list[list[Candidate]] = [[] for _ in batch]
     counts = [Counter[str](texts=1) for _ in batch]
     for tool in tools.values():
-        seen = [k for k, text in enumerate(batch) if tool.sees(text.text, text.context)]
+        seen = [k for k, text in enumerate(batch) if _may_help(tool, text, settings)]
         by_rules = settings.proposer_of(tool) == "rules"
         propose = _propose_by_rules if by_rules else _propose_by_model
         proposed = list[tuple[int, Proposed]]()
@@ -104,6 +119,10 @@ def annotate(
             found[k].append(candidate)
     for text, candidates, count in zip(batch, found, counts, strict=True):
         yield Annotated(text, tuple(candidates), count)
+
+
+def _may_help(tool: Tool, text: Text, settings: AnnotateConfig) -> bool:
+    return settings.of(tool).admits(text.text) and tool.sees(text.text, text.context)
 
 
 def select_positions(probability_N: np.ndarray, sampling: Sampling) -> list[int]:
