@@ -17,6 +17,7 @@ from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.controlnet.train import Trainee, train
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
+from graft.models.recompute import Recompute
 from small_bases import make_base
 from small_pairs import CANNY, pairs_of, with_wrong_hints
 from small_trainings import SETTINGS, Setting, files, watch
@@ -66,8 +67,9 @@ def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bytes(
     assert files(tmp_path) == files(folder)
 
 
+@pytest.mark.parametrize("recompute", ["cheap", True])
 def test_recomputing_may_begin_midway_and_ends_in_the_same_bytes(
-    setting: Setting, trained, tmp_path: Path
+    setting: Setting, trained, tmp_path: Path, recompute: Recompute
 ) -> None:
     folder, steps = trained
     begun = train(
@@ -77,7 +79,7 @@ def test_recomputing_may_begin_midway_and_ends_in_the_same_bytes(
         if step.index == 3:
             break
     begun.close()
-    rest = setting.train(tmp_path, replace(SETTINGS, recompute=True))
+    rest = setting.train(tmp_path, replace(SETTINGS, recompute=recompute))
     assert rest == steps[2:]
     assert files(tmp_path) == files(folder)
 

@@ -33,6 +33,7 @@ from graft.controlnet.lessons import Batch, Lesson, read_lessons
 from graft.controlnet.validation import Validation
 from graft.errors import DataError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
+from graft.models.recompute import Recompute
 from graft.models.unet import read_controlnet, write_controlnet, write_weights
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
 from graft.store.whole import read_json, whole_file, write_json, writing
@@ -77,7 +78,7 @@ class TrainConfig:
     average_decay: float = 0.999  # 0 for none
     flip: bool = False  # learn from each pair mirrored as well, left for right
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU
-    recompute: bool = False  # activations, of copy and decoder: less memory, the same result
+    recompute: Recompute = False  # activations: true or "cheap", less memory, the same result
     control: ControlConfig = field(default_factory=ControlConfig)
     start_from: Path | None = None  # a control of a related condition
     validate_every: int = 250  # steps between checks with pictures

@@ -6,9 +6,7 @@ apart because a control reads what the first one reads and speaks to the second.
 Legend: B pictures, C channels, h and w latent pixels, T tokens, D width.
 """
 
-import contextlib
-import functools
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,7 +17,6 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from graft.errors import ModelError
 
@@ -160,27 +157,6 @@ def decoder_of(unet: nn.Module) -> nn.Module:
     return part
 
 
-@contextlib.contextmanager
-def recomputing(*parts: nn.Module) -> Generator[None]:
-    """While it lasts, the layers of encoders and decoders keep their inputs, and no more.
-
-    The backward pass calculates the rest again, layer by layer, with the same result; it may
-    come after. Without gradients nothing is kept and nothing done again. (The flags that
-    `diffusers` has for this stay on a base that others use too, and keep more of each
-    attention layer.)
-    """
-    forwards = {layer: vars(layer).get("forward") for part in parts for layer in _layers(part)}
-    for layer in forwards:
-        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
-    try:
-        yield
-    finally:
-        for layer, own in forwards.items():
-            del layer.forward  # the class's is behind it
-            if own is not None:
-                layer.forward = own
-
-
 def stages(part: nn.Module) -> Iterator[tuple[list[int], bool]]:
     """For each block of an encoder, its layers' channels, and whether it halves behind them."""
     for block in cast("nn.ModuleList", part.down_blocks):
@@ -242,18 +218,6 @@ def read_controlnet(folder: Path) -> dict[str, Tensor]:
 
 def _call(part: nn.Module, name: str, *given: Tensor) -> Tensor:
     return cast("nn.Module", getattr(part, name))(*given)
-
-
-def _layers(part: nn.Module) -> Iterator[nn.Module]:
-    """A part's layers whose inner values are worth calculating again."""
-    for name in ("down_blocks", "mid_block", "up_blocks"):
-        blocks = cast("nn.Module | None", getattr(part, name, None))
-        for block in blocks.modules() if blocks is not None else ():
-            for kind in ("resnets", "attentions", "upsamplers"):
-                yield from cast("nn.ModuleList | None", getattr(block, kind, None)) or ()
-    hint = cast("nn.Module | None", getattr(part, "controlnet_cond_embedding", None))
-    if hint is not None:
-        yield hint
 
 
 def _words_for(block: nn.Module, words_BTD: Tensor) -> dict[str, Tensor]:
