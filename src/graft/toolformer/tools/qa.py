@@ -104,7 +104,7 @@ def qa_tool(
         limits="Copies a stretch of one sentence that shares words with the question; English;"
         " always answers where something is shared, often wrongly"
         " (docs/results/benchmark-qa.md).",
-        version=f"1 {opened.fingerprint[:16]} {passages} {source:d}{' apart' * apart}",
+        version=f"2 {opened.fingerprint[:16]} {passages} {source:d}{' apart' * apart}",
     )
 
 

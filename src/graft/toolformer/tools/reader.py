@@ -6,7 +6,8 @@ how many passages. A linear model over spans, as Rajpurkar et al. 2016 (SQuAD), 
 with a parser, with the few signs that need none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,6 +44,8 @@ class Sentence:
     rank: int
     share: float
     around: float
+    apart: float
+    """Of what the question shares with the passage, how much this one has before others."""
 
 
 def read_answers(
@@ -83,13 +86,30 @@ def _sentences(passages: Sequence[Passage], weight: dict[str, float]) -> list[Se
         title = {word.stem for word in words_of(passage.title)}
         every = title.union(*({word.stem for word in words} for _, words in cut))
         around = sum(value for one, value in weight.items() if one in every)
+        tells = _tells_apart([{word.stem for word in words} for _, words in cut], weight)
         for text, words in cut:
             stems = {word.stem for word in words}
             share = sum(value for one, value in weight.items() if one in stems)
+            apart = sum(value for one, value in tells.items() if one in stems)
             if share > 0 and around >= LEAST_SHARED:
-                found.append(Sentence(text, words, passage.title, rank, share, around))
+                found.append(Sentence(text, words, passage.title, rank, share, around, apart))
     found.sort(key=lambda one: -(one.share + 0.5 * one.around - 0.05 * one.rank))
     return found[:SENTENCES_READ]
+
+
+def _tells_apart(sentences_of: Sequence[set[str]], asked: Iterable[str]) -> dict[str, float]:
+    """How well each word of the question tells a passage's sentences apart; 1 in all.
+
+    What a passage is about stands in all of its sentences, and what is asked of it in one.
+    """
+    having = {one: sum(one in stems for stems in sentences_of) for one in asked}
+    telling = {
+        one: math.log((1 + len(sentences_of)) / (1 + count))
+        for one, count in having.items()
+        if count
+    }
+    total = sum(telling.values()) or 1.0
+    return {one: value / total for one, value in telling.items()}
 
 
 class _Reading:
@@ -124,6 +144,7 @@ class _Reading:
         signs = {
             "share": self.sentence.share,
             "around": self.sentence.around,
+            "apart": self.sentence.apart,
             "rank": float(self.sentence.rank),
             "pairs": self.pairs,
             "own": own,
@@ -134,6 +155,7 @@ class _Reading:
             f"{kind}: behind {_class_of(before)}": 1.0,
             f"before {_class_of(after)}": 1.0,
             f"{form}, {self._side(first, behind)}": 1.0,
+            "behind what the question ends in": float(self._goes_on(first)),
             "passages": sum(self._text(first, behind) in text for text in self.texts[:5]) / 5,
         }
         signs |= _of_borders(words, before, after)
@@ -146,6 +168,17 @@ class _Reading:
 
     def _word(self, place: int) -> Word | None:
         return self.words[place] if 0 <= place < len(self.words) else None
+
+    def _goes_on(self, first: int) -> bool:
+        """Whether the sentence says the question's last word, and then the stretch.
+
+        `What is Havburg known for?` and `Havburg is known for its boats.`
+        """
+        before = self._word(first - 1)
+        if before is not None and before.lower in _OPENING:
+            before = self._word(first - 2)
+        last = self.asked.words[-1:]
+        return before is not None and any(before.stem == one.stem for one in last)
 
     def _nearness(self, first: int, behind: int) -> float:
         """The question's words outside, by weight, the nearer the more."""
@@ -236,6 +269,7 @@ def _of_borders(words: list[Word], before: Word | None, after: Word | None) -> d
 
 
 _VERBS = frozenset("is are was were has have had be been did does do can will would".split())
+_OPENING = frozenset("the a an his her its their".split())
 _CLASSES = {
     **dict.fromkeys(("in", "at", "on", "near", "within", "around"), "in"),
     **dict.fromkeys(("from", "since", "until", "during", "between", "after", "before"), "from"),
