@@ -2,7 +2,9 @@
 
 Both learn the same control of the same base from the same pictures, at the script's defaults.
 The script's pictures, hints and tokens lie ready as tensors; ours are read as training reads
-them, latents from their file and hints from PNG.
+them, latents from their file and hints from PNG. A step is of four pictures, the script's
+default; where it says so, their gradients are added up one picture at a time, which gives the
+same step (`train.batch=1 train.accumulate=4`; of the script, its own accumulation).
 """
 
 import argparse
@@ -23,7 +25,7 @@ from diffusers import ControlNetModel
 from diffusers.utils.logging import disable_progress_bar
 from live import Live, fill_with_fakes
 from stable_diffusion import Script, ids_of, make_parts, save_pipeline
-from stopwatch import Row, arguments, in_turn, publish
+from stopwatch import Row, arguments, each_in_turn, publish
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,6 +40,7 @@ from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.records import encode_png
 from graft.controlnet.train import TrainConfig, Trainee, loss_of_pictures
 from graft.models.diffusion import load_diffusion, to_hint, to_signed
+from graft.models.recompute import Recompute
 from graft.train.loop import fit
 from graft.world.pictures import draw_picture
 
@@ -50,6 +53,24 @@ QUESTION = (
 )
 BATCH = 4
 CANNY = annotator_by_name("canny")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a step of graft is taken: what is calculated again, and in how many parts."""
+
+    recompute: Recompute = False
+    parts: int = 1
+
+
+WAYS = {
+    "activations kept": Way(),
+    "cheap ones recomputed": Way("cheap"),
+    "all recomputed": Way(recompute=True),
+    "a picture at a time": Way(parts=BATCH),
+    "cheap ones recomputed, a picture at a time": Way("cheap", BATCH),
+}
+SCRIPT, APIECE = "the script", "the script, a picture at a time"
 
 
 def pairs_of(count: int, pixels: int) -> list[Pair]:
@@ -66,7 +87,7 @@ def pairs_of(count: int, pixels: int) -> list[Pair]:
 class Ours:
     """graft's own training without its checks; no running average, for the script has none."""
 
-    def __init__(self, folder: Path, pairs: list[Pair], *, recompute: bool) -> None:
+    def __init__(self, folder: Path, pairs: list[Pair], way: Way) -> None:
         model = load_diffusion(str(folder))
         encoded = encode_pairs(pairs, model, folder / "latents", "random")
         self.lessons = [
@@ -76,7 +97,11 @@ class Ours:
         self.empty = model.embed([""])
         model.rest_encoders()
         settings = TrainConfig(
-            batch=BATCH, learning_rate=5e-6, recompute=recompute, average_decay=0.0
+            batch=BATCH // way.parts,
+            accumulate=way.parts,
+            learning_rate=5e-6,
+            recompute=way.recompute,
+            average_decay=0.0,
         )
         self.trainee = Trainee(model, CANNY, settings)
 
@@ -98,8 +123,8 @@ class Ours:
 class Theirs:
     """The script's modules with everything that it reads ready in memory."""
 
-    def __init__(self, folder: Path, pairs: list[Pair]) -> None:
-        self.script = Script.load(folder)
+    def __init__(self, folder: Path, pairs: list[Pair], parts: int) -> None:
+        self.script, self.parts = Script.load(folder), parts
         tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
         self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
         for at in range(0, len(pairs), BATCH):
@@ -111,32 +136,43 @@ class Theirs:
 
     def train(self, steps: int) -> None:
         """So many steps."""
-        self.script.train(list(islice(cycle(self.batches), steps)))
+        self.script.train(list(islice(cycle(self.batches), steps)), self.parts)
 
 
 def trained(side: str, folder: Path, pixels: int) -> Ours | Theirs:
-    """`script`, `kept` or `recomputed`, ready to train."""
+    """One of `WAYS`, or the script, ready to train."""
     pairs = pairs_of(2 * BATCH, pixels)
-    if side == "script":
-        return Theirs(folder, pairs)
-    return Ours(folder, pairs, recompute=side == "recomputed")
+    if side in (SCRIPT, APIECE):
+        return Theirs(folder, pairs, parts=BATCH if side == APIECE else 1)
+    return Ours(folder, pairs, WAYS[side])
+
+
+def sides() -> list[str]:
+    """The script's two, and ours."""
+    return [SCRIPT, APIECE, *WAYS]
 
 
 def speeds(folder: Path, pixels: int, steps: int, repeats: int) -> Iterator[Row]:
     """Pictures per second, by threads."""
-    beside = trained("script", folder, pixels)
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        for side in ("kept", "recomputed"):
-            mine = trained(side, folder, pixels)
-            theirs, ours = in_turn(
-                lambda: beside.train(steps), lambda mine=mine: mine.train(steps), repeats
-            )
-            pictures = steps * BATCH
-            name = f"pictures/s, {threads} thread{'s' * (threads > 1)}, activations {side}"
-            yield row(name, pictures / theirs.median, pictures / ours.median)
+        works = [
+            functools.partial(trained(side, folder, pixels).train, steps) for side in sides()
+        ]
+        timed = dict(zip(sides(), each_in_turn(works, repeats), strict=True))
+        found = {side: steps * BATCH / one.median for side, one in timed.items()}
+        what = f"pictures/s, {pixels} pixels, {threads} thread{'s' * (threads > 1)}"
+        yield from beside(what, found)
     torch.set_num_threads(before)
+
+
+def beside(what: str, found: dict[str, float]) -> Iterator[Row]:
+    """Each of our ways beside the script as it is; in parts, beside the script in parts too."""
+    for side, way in WAYS.items():
+        yield row(f"{what}, {side}", found[SCRIPT], found[side])
+        if way.parts > 1:
+            yield row(f"{what}, {side}, as the script", found[APIECE], found[side])
 
 
 def row(case: str, script: float, graft: float) -> Row:
@@ -146,9 +182,8 @@ def row(case: str, script: float, graft: float) -> Row:
 
 def peaks(folder: Path, pixels: int) -> Iterator[Row]:
     """Peak memory of each, in a process of its own."""
-    found = {side: peak(side, folder, pixels) for side in ("script", "kept", "recomputed")}
-    for side in ("kept", "recomputed"):
-        yield row(f"peak MiB, activations {side}", found["script"], found[side])
+    found = {side: peak(side, folder, pixels) for side in sides()}
+    yield from beside(f"peak MiB, {pixels} pixels", found)
 
 
 def peak(side: str, folder: Path, pixels: int) -> float:
@@ -184,16 +219,17 @@ class Cost:
 
 def true_size() -> Iterator[Row]:
     """Operations, and activations kept and at their peak; only shapes are calculated."""
-    fused = {side: cost(side, fused=True) for side in ("script", "kept", "recomputed")}
-    written = {side: cost(side, fused=False) for side in fused}
+    whole = [SCRIPT, *(side for side, way in WAYS.items() if way.parts == 1)]
+    fused = {side: cost(side, fused=True) for side in whole}
+    written = {side: cost(side, fused=False) for side in whole}
     tera, gib = 1e12, 2**30
     yield row("true size: GiB of weights, gradients, optimizer", *_states())
-    theirs = written["script"]
-    for side in ("kept", "recomputed"):
-        name = f"true size, activations {side}: "
+    theirs = written[SCRIPT]
+    for side in whole[1:]:
+        name = f"true size, {side}: "
         yield row(f"{name}TFLOP", theirs.operations / tera, written[side].operations / tera)
         for attention, costs in (("written out", written), ("fused", fused)):
-            one, other = costs["script"], costs[side]
+            one, other = costs[SCRIPT], costs[side]
             tail = f"attention {attention}"
             yield row(f"{name}GiB kept, {tail}", one.kept / gib, other.kept / gib)
             yield row(f"{name}GiB at peak, {tail}", one.highest / gib, other.highest / gib)
@@ -226,7 +262,8 @@ def cost(side: str, *, fused: bool) -> Cost:
         parts = make_parts()
         control = ControlNetModel.from_unet(parts["unet"], load_weights_from_unet=False)
         script = Script(parts, control)
-        ours = Controlled(parts["unet"], 8, ControlConfig(), recompute=side == "recomputed")
+        recompute = False if side == SCRIPT else WAYS[side].recompute
+        ours = Controlled(parts["unet"], 8, ControlConfig(), recompute=recompute)
     modules = (*parts.values(), control, ours)
     with shapes(fused=fused):
         if fused:
@@ -250,7 +287,7 @@ def cost(side: str, *, fused: bool) -> Cost:
 def _loss_of(side: str, script: Script, ours: Controlled) -> Callable[[], Tensor]:
     """A step's loss on what each side is given."""
     hint = torch.zeros(1, 3, 512, 512)
-    if side == "script":
+    if side == SCRIPT:
         pixels, ids = torch.zeros(1, 3, 512, 512), torch.zeros(1, 77, dtype=torch.int64)
         return lambda: script.loss(pixels, ids, hint)
     latents, words = torch.zeros(1, 4, 64, 64), torch.zeros(1, 77, 768)
@@ -267,20 +304,22 @@ def main() -> None:
     """Measure all; or, as a child, be the process whose memory is measured."""
     parser = arguments(QUESTION)
     parser.add_argument("--narrower", type=int, default=4, help="than Stable Diffusion 1.5")
-    parser.add_argument("--pixels", type=int, default=256)
+    parser.add_argument("--pixels", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, default=1, help="in each counted run")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     disable_progress_bar()
     if given.child is not None:
-        be_measured(given.child, given.folder, given.pixels)
+        be_measured(given.child, given.folder, *given.pixels)
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "base"
         save_pipeline(given.narrower, folder)
-        rows = list(speeds(folder, given.pixels, given.steps, given.repeats))
-        rows += peaks(folder, given.pixels)
+        rows = list[Row]()
+        for pixels in given.pixels:
+            rows += speeds(folder, pixels, given.steps, given.repeats)
+            rows += peaks(folder, pixels)
     publish("control_step", QUESTION, [*rows, *true_size()], given.record)
 
 

@@ -138,15 +138,16 @@ class Script:
         )[0]
         return F.mse_loss(found.float(), noise.float(), reduction="mean")
 
-    def train(self, batches: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """A step for each batch, with the script's own defaults."""
+    def train(self, batches: list[tuple[Tensor, Tensor, Tensor]], parts: int = 1) -> None:
+        """A step for each batch, with the script's own defaults, but its gradients in parts."""
         for batch in batches:
-            loss = self.loss(*batch)
-            loss.backward()
+            for part in zip(*(one.chunk(parts) for one in batch), strict=True):
+                loss = self.loss(*part) / parts
+                loss.backward()
+                loss.detach().item()
             nn.utils.clip_grad_norm_(self.control.parameters(), 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=False)
-            loss.detach().item()
 
 
 def ids_of(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:

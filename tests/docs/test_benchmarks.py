@@ -148,8 +148,14 @@ def test_a_controls_step_takes_two_thirds_of_the_work_or_a_fifth_of_the_activati
     tmp_path: Path,
 ) -> None:
     shares = {row["case"]: row["graft / script"] for row in measured("control_step", tmp_path)}
-    kept, again = (f"true size, activations {how}: " for how in ("kept", "recomputed"))
+    kept, cheap, again = (
+        f"true size, {how}: "
+        for how in ("activations kept", "cheap ones recomputed", "all recomputed")
+    )
     assert shares[f"{kept}TFLOP"] == pytest.approx(2265.17 / 3395.12, abs=1e-3)
+    assert shares[f"{cheap}TFLOP"] < 0.75
+    assert shares[f"{cheap}GiB kept, attention fused"] < 0.5
+    assert shares[f"{cheap}GiB at peak, attention fused"] < 0.5
     assert shares[f"{again}TFLOP"] < 0.9
     assert shares[f"{again}GiB kept, attention written out"] < 0.05
     assert shares[f"{again}GiB kept, attention fused"] < 0.1
