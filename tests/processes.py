@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,37 @@ def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> No
         process.send_signal(signal.SIGKILL)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, said
+
+
+@contextlib.contextmanager
+def telling_its_port(*command: str) -> Generator[int]:
+    """A server in a process of its own, which says its port first."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def told_its_port(*command: str) -> Generator[int]:
+    """A server in a process of its own, whose first argument more is its port; it listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    process = subprocess.Popen([*command, str(port)], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with socket.socket() as trying:
+                if trying.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.kill()
+        process.wait(30)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Search by a server: a real one on loopback, whose answers come out of a real index."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from graft.toolformer.tools.http_search import (
 from graft.toolformer.tools.index import build_index
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
+from processes import telling_its_port
 
 SECRET = "s3cret-of-the-test"
 SERVER = """
@@ -114,12 +114,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     (texts / "Tovel.txt").write_text("Tovel is a town of 900 people.")
     index = build_index(texts, folder / "i.sqlite")
     seen = folder / "seen.jsonl"
-    command = [sys.executable, "-c", SERVER, str(index), str(seen)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    yield int(server.stdout.readline()), seen
-    server.kill()
-    server.communicate(timeout=30)
+    with telling_its_port(sys.executable, "-c", SERVER, str(index), str(seen)) as port:
+        yield port, seen
 
 
 def settings(folder: Path, port: int, index: str = "towns", more: str = "") -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from graft.toolformer.tools.operations import Operation, Parameter, operation_to
 from graft.toolformer.tools.reaching import Request, authority_of, reach
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
+from processes import telling_its_port
 
 SERVICE = """
 import json, sys, time
@@ -137,15 +137,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("service")
     (folder / "service.py").write_text(SERVICE)
     (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
-    process = subprocess.Popen(
-        [sys.executable, str(folder / "service.py"), str(folder / "openapi.json")],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield int(process.stdout.readline())
-    process.kill()
-    process.communicate(timeout=30)
+    files = (str(folder / name) for name in ("service.py", "openapi.json"))
+    with telling_its_port(sys.executable, *files) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Tools of MCP servers, which are real processes, kind ones and hostile ones."""
 
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.servers import Server, server_tools
 from graft.toolformer.tools.tool import Context, LateError, Tool
 from graft.toolformer.tools.toolbox import tools_by_name
+from processes import told_its_port
 
 ANYTIME = Context()
 SERVER = """
@@ -128,26 +127,10 @@ def test_a_server_that_hangs_or_dies_changes_nothing_but_its_own_answer(program:
     assert said(found["miles"], "km=10") == "6.2 miles"
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 @pytest.fixture
 def address(program: Path) -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, str(program), str(port)], stderr=subprocess.DEVNULL
-    )
-    for _ in range(200):
-        with socket.socket() as trying:
-            if trying.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}/mcp"
-    process.kill()
-    process.wait(30)
+    with told_its_port(sys.executable, str(program)) as port:
+        yield f"http://127.0.0.1:{port}/mcp"
 
 
 def test_a_server_over_http(address: str) -> None:

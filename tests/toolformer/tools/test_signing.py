@@ -1,10 +1,7 @@
 """Signing in to services and servers, which are real processes on loopback."""
 
 import json
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from graft.toolformer.tools.reaching import Request
 from graft.toolformer.tools.servers import server_tools
 from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, signed
 from graft.toolformer.tools.tool import Context, Tool
+from processes import telling_its_port, told_its_port
 
 SECRET = "s3cret-of-the-test"
 SERVICE = """
@@ -86,15 +84,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("service")
     (folder / "service.py").write_text(SERVICE)
     (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
-    process = subprocess.Popen(
-        [sys.executable, str(folder / "service.py"), str(folder / "openapi.json")],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield int(process.stdout.readline())
-    process.kill()
-    process.communicate(timeout=30)
+    files = (str(folder / name) for name in ("service.py", "openapi.json"))
+    with telling_its_port(sys.executable, *files) as port:
+        yield port
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +218,7 @@ async def app(scope, receive, send):
     if scope["type"] == "http":
         headers = dict(scope["headers"])
         arrived.append(headers.get(b"authorization", b"").decode())
-        known = arrived[-1] == "Bearer " + sys.argv[2]
+        known = arrived[-1] == "Bearer " + sys.argv[1]
         if not known or headers.get(b"x-team") != b"ada:lovelace-1815":
             await send({"type": "http.response.start", "status": 401, "headers": []})
             await send({"type": "http.response.body", "body": arrived[-1].encode()})
@@ -234,7 +226,7 @@ async def app(scope, receive, send):
     await inner(scope, receive, send)
 
 inner = server.streamable_http_app()
-uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error")
 """
 
 
@@ -242,18 +234,8 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = tmp_path_factory.mktemp("closed") / "server.py"
     program.write_text(CLOSED)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = int(listening.getsockname()[1])
-    process = subprocess.Popen([sys.executable, str(program), str(port), SECRET])
-    for _ in range(300):
-        with socket.socket() as trying:
-            if trying.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}/mcp"
-    process.kill()
-    process.wait(30)
+    with told_its_port(sys.executable, str(program), SECRET) as port:
+        yield f"http://127.0.0.1:{port}/mcp"
 
 
 def test_an_mcp_server_is_signed_in_to(closed: str) -> None:
