@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from graft.toolformer.tools.qa import FURTHEST_CHARACTERS, qa_tool, weights
 from graft.toolformer.tools.reader import candidates, read_answers
 from graft.toolformer.tools.spans import LONGEST_SPAN, read_question
 from graft.toolformer.tools.tool import Context, Tool
+from graft.world.facts import QUESTIONS
+from graft.world.questions import ALL, encyclopedia, question_facts
 
 ANYTIME = Context()
 TEXTS = {
@@ -51,6 +54,22 @@ def test_each_kind_of_question_is_answered_with_its_source(
     tool: Tool, question: str, answer: str
 ) -> None:
     assert tool.answer(question, ANYTIME) == answer
+
+
+def test_of_many_articles_alike_the_sentence_that_tells_it_is_read(tmp_path: Path) -> None:
+    """A subject stands in each sentence of its article; what is asked of it in one of them."""
+    facts = question_facts(5, 150, ALL)
+    articles = tmp_path / "articles.jsonl"
+    articles.write_text("".join(json.dumps(one) + "\n" for one in encyclopedia(5, facts)))
+    tool = qa_tool(build_index(articles, tmp_path / "i.sqlite"), source=False)
+    asked = {QUESTIONS[fact.relation].format(s=fact.subject): fact for fact in facts}
+    right = dict[str, list[bool]]()
+    for question, fact in asked.items():
+        answer = tool.answer(question, ANYTIME)
+        right.setdefault(fact.relation, []).append(answer == fact.value)
+    assert set(right) == set(QUESTIONS)
+    assert all(sum(some) >= len(some) / 2 for some in right.values()), right
+    assert sum(map(sum, right.values())) > 0.9 * len(asked)
 
 
 def test_the_source_may_be_left_out_and_is_part_of_the_version(index: Path, tool: Tool) -> None:
