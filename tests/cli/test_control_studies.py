@@ -97,6 +97,13 @@ def test_onsets_are_told_with_the_one_that_is_furthest_off(tmp_path: Path) -> No
     assert "Refused: 1 of 2 mixed up." in text
 
 
+def test_each_memory_has_its_line(tmp_path: Path) -> None:
+    found = {"canny-0-0.99": outcome(90.0), "canny-0-0.999": outcome(60.0)}
+    text = lines("memory", {"variants": found}, tmp_path)
+    assert "| canny-0-0.99 | 90 (" in text
+    assert "| canny-0-0.999 | 60 (" in text
+
+
 def test_slopes_are_told_with_their_intervals(tmp_path: Path) -> None:
     found = {f"all-{times:g}": outcome(100 / times) for times in (0.5, 1.0, 2.0, 4.0)}
     text = lines("rate", {"variants": found, "slopes": compare_rates(found)}, tmp_path)

@@ -147,6 +147,17 @@ def test_the_rates_of_everything_and_of_the_doors_are_scaled(
     assert card["settings"]["zero_rate"] == 4.0
 
 
+def test_a_long_memory_is_asked_for_beside_a_short_one(
+    commands: Commands, folder: Path
+) -> None:
+    said = study(commands, folder, "memory", "--seeds", "3", "--only", "canny-3-0.999")
+    assert "still to do: canny-3-0.99, palette-3-0.99, palette-3-0.999" in said
+    card = json.loads(
+        (folder / "memory/runs/canny-3-0.999/train/control/graft.json").read_text()
+    )
+    assert card["settings"]["beta2"] == 0.999
+
+
 def test_onsets_are_looked_for_straight_and_mixed_up(commands: Commands, folder: Path) -> None:
     study(commands, folder, "onset", "--conditions", "canny", "--seeds", "3")
     report = recorded(folder, "onset")

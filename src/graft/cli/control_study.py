@@ -97,6 +97,29 @@ def onset(
 
 
 @app.command()
+def memory(
+    out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/memory"),
+    conditions: Annotated[str, typer.Option(help="names")] = "canny,palette",
+    seeds: Annotated[str, typer.Option(help="whole numbers")] = "0,1",
+    images: Images = None,
+    config: Recipe = None,
+    settings: Set = None,
+    only: Only = None,
+    record: Record = None,
+) -> None:
+    """How long should AdamW remember: is beta2 better at 0.99, or at the usual 0.999?
+
+    Example: graft controlnet study memory --conditions palette --seeds 0
+    """
+    from graft.controlnet.study.onset import memory_variants
+
+    recipe = _recipe(out, images, config, settings, PICTURES)
+    variants = memory_variants(recipe, _words(conditions), _numbers("seeds", seeds, int))
+    if found := _taught(variants, out, only):
+        _report("memory", out, {"variants": found}, record)
+
+
+@app.command()
 def rate(
     out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/rate"),
     images: Images = None,
