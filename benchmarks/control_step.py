@@ -3,8 +3,8 @@
 Both learn the same control of the same base from the same pictures, at the script's defaults.
 The script's pictures, hints and tokens lie ready as tensors; ours are read as training reads
 them, latents from their file and hints from PNG. A step is of four pictures, the script's
-default; where it says so, their gradients are added up a picture or two at a time, which gives the
-same step (`train.batch=1 train.accumulate=4`; of the script, its own accumulation).
+default; where it says so, their gradients are added up a picture or two at a time, which gives
+the same step (`train.batch=1 train.accumulate=4`; of the script, its own accumulation).
 """
 
 import argparse
