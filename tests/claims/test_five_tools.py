@@ -14,11 +14,11 @@ REPORT = cast("dict[str, dict[str, dict[str, dict[str, float]]]]", RESULT["repor
 RIGHT = {
     "arithmetic": {"Calculator"},
     "dates": {"Calendar"},
-    "facts": {"Search", "QA"},
-    "questions": {"Search", "QA"},
+    "facts": {"Search"},
+    "questions": {"QA"},
     "foreign": {"MT"},
 }
-"""The tools that can help with a task; what is known of a subject both of two look up."""
+"""The tool that helps with a task."""
 
 
 def accuracy(task: str, system: str) -> float:
@@ -53,11 +53,9 @@ def test_every_tool_was_kept_and_asked_and_the_ledger_says_so() -> None:
         assert all(told["calls"] > 0 for told in REPORT["ledger"][stage].values())
 
 
-def test_disabled_it_predicts_better_than_the_base_and_a_little_worse_than_its_control() -> (
-    None
-):
+def test_disabled_it_predicts_better_than_the_base_and_hardly_worse_than_its_control() -> None:
     perplexity = cast("dict[str, float]", REPORT["perplexity"])
-    assert perplexity["disabled"] <= min(perplexity["base"], 1.1 * perplexity["control"])
+    assert perplexity["disabled"] <= min(perplexity["base"], 1.05 * perplexity["control"])
 
 
 def test_the_page_tells_the_figures_of_the_result() -> None:
@@ -65,5 +63,14 @@ def test_the_page_tells_the_figures_of_the_result() -> None:
     [told] = re.findall(r"\n## Five tools in one run\n(.*?)\n## ", page, re.DOTALL)
     told = " ".join(told.split())
     for task in RIGHT:
-        base, taught = (100 * accuracy(task, one) for one in ("base", "toolformer"))
-        assert f"| {task} | {base:.1f} | {taught:.1f} |" in told
+        known = (100 * accuracy(task, one) for one in ("base", "control", "toolformer"))
+        calls = REPORT["called"][task]["toolformer"].items()
+        often = ", ".join(f"{name} {100 * share:.0f}%" for name, share in calls)
+        assert f"| {task} | {' | '.join(f'{one:.1f}' for one in known)} | {often} |" in told
+    perplexity = cast("dict[str, float]", REPORT["perplexity"])
+    both = f"{perplexity['disabled']:.2f} against {perplexity['control']:.2f}"
+    assert f"(perplexity {both}; the base, which never read Spanish, 42)" in told
+    kept = cast("dict[str, dict[str, int]]", REPORT["corpus"])["kept"]
+    assert f"{cast('dict[str, int]', REPORT['corpus'])['texts']:,} texts" in told
+    assert f"{sum(kept.values())} calls" in told
+    assert REPORT["tasks"]["plain"]["toolformer"]["call_rate"] == 0.0
