@@ -36,6 +36,17 @@ def test_the_recipe_takes_less_than_half_the_steps_of_the_script_at_its_best_rat
     assert f"{times_fewer('together-without-empty-prompts'):.1f}" == "7.4"
 
 
+def test_with_a_short_memory_too_it_takes_less_than_half_the_steps() -> None:
+    variants = cast("dict[str, dict[str, object]]", report("ablations")["variants"])
+    own = cast("Result", variants["zero"]["half_way"])
+    times = half_way("script-rate-4")["mean"] / own["mean"]
+    assert times > 2
+    assert own["high"] < half_way("script-rate-4")["low"]
+    text = f"{own['mean']:.0f} steps ({own['low']:.0f}-{own['high']:.0f}; `zero`"
+    assert text in PAGE
+    assert f"{times:.1f} times fewer than the script" in PAGE
+
+
 def test_the_hint_encoders_rate_is_the_strongest_lever() -> None:
     alone = ("late-times", "average", "empty-prompts", "decay", "zero-rate", "latent-hint")
     assert times_fewer("hint-rate") > max(times_fewer(one) for one in alone)
