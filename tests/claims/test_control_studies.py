@@ -47,6 +47,29 @@ def test_with_a_short_memory_too_it_takes_less_than_half_the_steps() -> None:
     assert f"{times:.1f} times fewer than the script" in PAGE
 
 
+def test_a_long_memory_is_somewhat_sooner_on_canny_and_ends_where_a_short_one_does() -> None:
+    variants = cast("dict[str, dict[str, object]]", report("memory")["variants"])
+    short, long = (
+        [cast("Result", variants[f"canny-{seed}-{beta2}"]["half_way"]) for seed in (0, 1)]
+        for beta2 in ("0.99", "0.999")
+    )
+    for one, other in zip(short, long, strict=True):
+        assert 20 < one["mean"] - other["mean"] < 33
+        assert one["low"] < other["high"]
+    for found, text in (
+        (long, "{:.0f} and {:.0f} steps on"),
+        (short, "after {:.0f} and {:.0f},"),
+    ):
+        assert text.format(*(one["mean"] for one in found)) in PAGE
+    for name in ("canny-0", "canny-1", "palette-0", "palette-1"):
+        ends = [
+            cast("Result", variants[f"{name}-{beta2}"]["fidelity"])
+            for beta2 in ("0.99", "0.999")
+        ]
+        assert abs(ends[0]["controlled"] - ends[1]["controlled"]) < 0.01
+        assert min(one["low"] for one in ends) > ends[0]["none"]
+
+
 def test_the_hint_encoders_rate_is_the_strongest_lever() -> None:
     alone = ("late-times", "average", "empty-prompts", "decay", "zero-rate", "latent-hint")
     assert times_fewer("hint-rate") > max(times_fewer(one) for one in alone)
