@@ -186,6 +186,8 @@ def test_a_warm_start_begins_with_the_related_control(commands: Commands, folder
         ("pictures --counts few", "--counts few: numbers with commas between are needed"),
         ("pictures --counts 99", "99 pairs are to be learnt from, and there are"),
         ("convergence --only warm-start", "begins with the control of 'related', which is not"),
+        ("memory --conditions ,", "nothing to study: an option names nothing"),
+        ("memory --seeds ,", "nothing to study: an option names nothing"),
         ("onset --seeds 0.5", "--seeds 0.5: numbers with commas between are needed"),
     ],
 )

@@ -26,6 +26,8 @@ Only = Annotated[
     str | None,
     typer.Option(help="train these variants and no report: share the work among processes"),
 ]
+Conditions = Annotated[str, typer.Option(help="names")]
+Seeds = Annotated[str, typer.Option(help="whole numbers")]
 Record = Annotated[Path | None, typer.Option(help="folder to record the result in, for docs")]
 Run = Annotated[Path, typer.Argument(help="a finished run's folder")]
 PICTURES, MOST_PICTURES = 800, 3300
@@ -60,8 +62,8 @@ def convergence(
 @app.command()
 def onset(
     out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/onset"),
-    conditions: Annotated[str, typer.Option(help="names")] = "canny,scribble,palette",
-    seeds: Annotated[str, typer.Option(help="whole numbers")] = "0,1,2",
+    conditions: Conditions = "canny,scribble,palette",
+    seeds: Seeds = "0,1,2",
     images: Images = None,
     config: Recipe = None,
     settings: Set = None,
@@ -99,8 +101,8 @@ def onset(
 @app.command()
 def memory(
     out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/memory"),
-    conditions: Annotated[str, typer.Option(help="names")] = "canny,palette",
-    seeds: Annotated[str, typer.Option(help="whole numbers")] = "0,1",
+    conditions: Conditions = "canny,palette",
+    seeds: Seeds = "0,1",
     images: Images = None,
     config: Recipe = None,
     settings: Set = None,
@@ -256,7 +258,10 @@ def _taught(
     """Teach them; what they all came to, or nothing where only some were asked for."""
     from graft.cli.progress import show
     from graft.controlnet.study.variants import missing, outcomes, run_variants
+    from graft.errors import ConfigError
 
+    if not variants:
+        raise ConfigError("nothing to study: an option names nothing; give it values, or none")
     show(run_variants(variants, out, _words(only) if only else ()))
     if only is None:
         return outcomes(variants, out)

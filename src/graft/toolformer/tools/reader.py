@@ -1,9 +1,10 @@
 """A reader without a network: the stretch of some passages that most likely answers a question.
 
 Every stretch that could be an answer is weighed by what speaks for it (`signs_of`): the rare
-words of the question beside it, its shape beside the kind of the question, where it stands, in
-how many passages. A linear model over spans, as Rajpurkar et al. 2016 (SQuAD), Section 5, have
-with a parser, with the few signs that need none.
+words of the question beside it, what its sentence shares with the question before others of its
+passage, its shape beside the kind of the question, where it stands, in how many passages. A
+linear model over spans, as Rajpurkar et al. 2016 (SQuAD), Section 5, have with a parser, with
+the few signs that need none.
 """
 
 import math
