@@ -1,5 +1,7 @@
 """The walk through a U-Net, beside the U-Net itself; `controlnet/test_control.py` has more."""
 
+import copy
+
 import pytest
 import torch
 
@@ -50,6 +52,18 @@ def test_residuals_are_added_where_the_unet_adds_them(base: DiffusionModel) -> N
     ours = denoise(base.unet, noisy, time, words, extra, added)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     assert not torch.allclose(ours, denoise(base.unet, noisy, time, words, added=added))
+
+
+def test_a_base_lies_in_memory_as_its_convolutions_read_it(base: DiffusionModel) -> None:
+    kernels = [one for one in base.unet.parameters() if one.ndim == 4]
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
+    noisy, time, words, added = given(base)
+    found = denoise(base.unet, noisy, time, words, added=added)
+    plain = copy.deepcopy(base.unet).to(memory_format=torch.contiguous_format)
+    assert any(not one.is_contiguous() for one in kernels)
+    assert all(one.is_contiguous() for one in plain.parameters())
+    twin = denoise(plain, noisy, time, words, added=added)
+    torch.testing.assert_close(found, twin, rtol=0, atol=1e-5)
 
 
 def test_one_time_serves_a_whole_batch(base: DiffusionModel) -> None:

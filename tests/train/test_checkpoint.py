@@ -76,6 +76,29 @@ def test_the_moments_of_the_optimizer_matter(tmp_path: Path) -> None:
     assert state(resumed) != state(whole)
 
 
+def test_moments_lie_in_memory_as_their_weights_do(tmp_path: Path) -> None:
+    def taught(steps: range, begun: Path | None) -> tuple[nn.Module, torch.optim.Optimizer]:
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(1)
+            model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+        if begun is not None:
+            load_checkpoint(list_checkpoints(begun)[0], model, optimizer)
+        for number in steps:
+            pixels = torch.arange(75.0).reshape(1, 3, 5, 5).cos() * (1 + number)
+            model(pixels).pow(2).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return model, optimizer
+
+    save_checkpoint(tmp_path, 3, *taught(range(3), None), value=0.0)
+    whole, _ = taught(range(6), None)
+    resumed, optimizer = taught(range(3, 6), tmp_path)
+    assert state(resumed) == state(whole)
+    moments = optimizer.state[next(resumed.parameters())]
+    assert moments["exp_avg"].stride() == next(resumed.parameters()).stride()
+
+
 def test_equal_states_are_equal_bytes_and_frozen_weights_are_not_stored(tmp_path: Path) -> None:
     for name in ("a", "b"):
         model, optimizer = pair()

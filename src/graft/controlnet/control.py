@@ -34,6 +34,7 @@ from graft.models.unet import (
     denoise,
     embed,
     encode,
+    lay_out,
     middle_channels,
 )
 
@@ -99,6 +100,7 @@ class Control(nn.Module):
             if self.config.joints == "gaussian":
                 for joint in (self.controlnet_cond_embedding.conv_out, *self.doors):
                     gaussian(joint)
+        lay_out(self)
         self.controlnet_down_blocks.requires_grad_(not self.config.middle_only)
 
     @property

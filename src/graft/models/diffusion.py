@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from graft.errors import ConfigError, ModelError
 from graft.models.noise import Sampler, training_noise
 from graft.models.quiet import no_pipeline_bars
-from graft.models.unet import Added, require_usual
+from graft.models.unet import Added, lay_out, require_usual
 
 SEEDLING = "seedling"
 _FOLDER = Path(__file__).parent / "seedlings" / "diffusion"
@@ -96,6 +96,7 @@ class DiffusionModel:
         require_usual(self.unet)
         for part in self._modules():
             part.eval().requires_grad_(False)
+        lay_out(self.unet)
         self.noise = training_noise(pipeline.scheduler)
 
     @property
@@ -213,7 +214,7 @@ class DiffusionModel:
             part = cast("nn.Module | None", getattr(self._pipeline, name, None))
             for key, tensor in sorted(part.state_dict().items()) if part is not None else ():
                 seen.update(f"{name}.{key}".encode())
-                seen.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+                seen.update(_bytes_of(tensor))
         return seen.hexdigest()
 
     def move(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
@@ -273,6 +274,12 @@ def load_diffusion(name: str, device: torch.device | None = None) -> DiffusionMo
     if device is not None:
         model.move(device)
     return model
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    """A tensor's numbers in the order of its indices, however it lies in memory."""
+    plain = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+    return plain.view(-1).view(torch.uint8).numpy().data
 
 
 def to_signed(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:

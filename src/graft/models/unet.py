@@ -112,6 +112,18 @@ def require_usual(unet: UNet2DConditionModel) -> None:
             )
 
 
+def lay_out(part: nn.Module) -> None:
+    """Keep convolutions as their kernels read them, the channels of a pixel side by side.
+
+    The same numbers in the memory format `channels_last`: faster on GPUs' tensor cores and on
+    several threads. A base and its control have the same one wherever they are loaded, for a
+    sum taken in another order is rounded otherwise.
+    """
+    for parameter in part.parameters():
+        kept = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+        parameter.data = parameter.data.clone(memory_format=kept)  # and the file is let go of
+
+
 def encode(
     part: nn.Module, first_BChw: Tensor, embedded_BD: Tensor, words_BTD: Tensor
 ) -> Features:
@@ -191,7 +203,8 @@ def write_controlnet(
             conditioning_embedding_out_channels=tuple(hint_channels),
             load_weights_from_unet=False,
         )
-    model.load_state_dict(dict(state), strict=True, assign=True)
+    plain = {name: tensor.contiguous() for name, tensor in state.items()}
+    model.load_state_dict(plain, strict=True, assign=True)
     model.save_pretrained(folder, safe_serialization=True)
 
 

@@ -138,10 +138,22 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Give an optimizer its moments, each laid out in memory as its parameter.
+
+    A fused optimizer goes through both in the order of memory.
+    """
     states: dict[int, dict[str, Tensor]] = {}
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for name, tensor in moments.items():
-        index, key = name.split(".", 1)
-        states.setdefault(int(index), {})[key] = tensor
+        number, key = name.split(".", 1)
+        parameter = cast("Tensor", parameters[int(number)])
+        alike = tensor.shape == parameter.shape
+        kept = (
+            torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
+            if alike
+            else tensor
+        )
+        states.setdefault(int(number), {})[key] = kept
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 
