@@ -23,7 +23,6 @@ SETTINGS = TrainConfig(
     hint_rate=1.0,
     no_prompt=0.5,
     time_power=1.0,
-    beta2=0.999,
     validate_every=4,
     gap_every=2,
     checkpoint_every=2,

@@ -57,9 +57,7 @@ class TrainConfig:
     """Settings of `train`.
 
     Defaults are the paper's where it gives them, but for three that bring the onset sooner
-    (docs/results/study-convergence.md), `hint_rate`, `no_prompt` and `time_power`, and for
-    `beta2`: gradients are nothing until the zero convolutions open; the first ones that are
-    not come with steps of up to (1 - beta1) / sqrt(1 - beta2) times the rate.
+    (docs/results/study-convergence.md): `hint_rate`, `no_prompt` and `time_power`.
     """
 
     steps: int = 10_000  # the onset comes within 10k (Section 3.3)
@@ -68,7 +66,7 @@ class TrainConfig:
     learning_rate: float = 1e-5
     hint_rate: float = 10.0  # times that rate for the hint encoder; 1 in the paper
     zero_rate: float = 1.0  # and for the zero convolutions between control and base
-    beta2: float = 0.99  # AdamW's; at 0.999 a first step may be three times the rate
+    beta2: float = 0.999  # AdamW's
     weight_decay: float = 0.01
     warm_up: float = 0.0
     decay: Decay = "constant"

@@ -43,8 +43,9 @@ def test_together_is_the_recipe_and_each_lever_of_it_is_let_go_of_once() -> None
     assert changed(together, found["together-without-decay"]) == {"decay", "warm_up"}
     assert changed(together, found["together-with-zero-rate"]) == {"zero_rate"}
     pulled = {name.removeprefix("together-without-") for name in found if "without" in name}
-    assert pulled == {"hint-rate", "late-times", "average", "decay", "short-memory"}
+    assert pulled == {"hint-rate", "late-times", "average", "decay"}
     assert changed(together, found["together-with-empty-prompts"]) == {"no_prompt"}
+    assert changed(together, found["together-with-short-memory"]) == {"beta2"}
     assert not any(one.train.stop_when_converged for one in found.values())
 
 

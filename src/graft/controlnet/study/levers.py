@@ -23,6 +23,7 @@ _TIMES_RATE = (1, 2, 4)
 _TIMES_ZERO = 10.0
 _TIMES_BATCH = 2
 _SILENT = 0.25
+_SHORT_MEMORY = 0.99
 
 
 def lever_variants(config: TeachConfig) -> list[Variant]:
@@ -113,6 +114,7 @@ def _others(recipe: TrainConfig) -> dict[str, Mapping[str, object]]:
         "accumulate": {"accumulate": _TIMES_BATCH},
         "empty-prompts": {"no_prompt": _SILENT},
         "latent-hint": {"control": ControlConfig(latent_hint=True)},
+        "short-memory": {"beta2": _SHORT_MEMORY},
     }
     return {name: one for name, one in possible.items() if name not in _pulled(recipe)}
 
