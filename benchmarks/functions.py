@@ -3,9 +3,10 @@
 The questions take two steps: amounts stand in an encyclopedia of towns, and two of them are to
 be added or subtracted. Either one seedling is taught both, to search twice and to compute. Or
 one is taught to look an amount up with search, another to compute with amounts that it asks the
-first for: `model:total.toml`, whose tools are `calculator` and `model:amount.toml`. Both ways
-learn from the same texts, with as many steps in all; a third is taught the two-step texts
-alone, as many of them and as long. Towns and amounts of the questions stand in no text.
+first for: `model:total.toml`, whose tools are `calculator` and `model:amount.toml`. They are
+set beside one model that learns from the same texts, and beside one that is shown the whole
+task, two-step texts alone, of as many tokens in all; every text is read equally often. Several
+budgets of tokens, several seeds; towns and amounts of the questions stand in no text.
 """
 
 import json
@@ -33,7 +34,14 @@ from graft.world.amounts import THINGS
 from graft.world.names import town
 from graft.world.story import Half, pick
 
-QUESTION = "functions: two-step questions about towns that no text names, right answers in %"
+QUESTION = (
+    "functions: two-step questions about towns that no text names, right answers in %; each way"
+    " learns from so many thousand tokens, read equally often; intervals are over questions"
+)
+COMPOSED, SAME, WHOLE = "two functions, composed", "one, the same texts", "one, the whole task"
+LOOKING = 0.4
+"""Share of the composed functions' tokens that the one which looks up learns from."""
+BATCH = 16
 KEPT = 4
 """Things that an article tells of, each in a sentence."""
 _DRAWN = THINGS[:12]
@@ -163,7 +171,7 @@ def written(
 def teach(model: HuggingFaceModel, merged: list[Merged], steps: int, folder: Path) -> None:
     """Finetune a copy; `folder` is the run's."""
     settings = TrainConfig(
-        batch=16,
+        batch=BATCH,
         learning_rate=1e-3,
         max_steps=steps,
         epochs=1000,
@@ -219,37 +227,68 @@ class Way:
     models: dict[str, list[Merged]]
     function: str
 
+    @property
+    def tokens(self) -> int:
+        """That its models learn from."""
+        return sum(len(one.tokens) for merged in self.models.values() for one in merged)
 
-def ways(model: HuggingFaceModel, towns: Towns, count: int) -> list[Way]:
-    """The ways that are compared; each learns from `count` texts in all."""
-    lookups = different(towns.lookup, "read", count // 2)
-    totals = different(towns.total, "read", count)
-    half = totals[: count // 2]
-    looking = list(written(model, lookups, lambda one: one.composed))
-    adding = list(written(model, half, lambda one: one.composed))
-    both = list(written(model, [*lookups, *half], lambda one: one.alone))
-    whole = list(written(model, totals, lambda one: one.alone))
+    def steps(self, name: str, passes: float) -> int:
+        """Of a model that reads each of its texts so often."""
+        return max(1, round(passes * len(self.models[name]) / BATCH))
+
+
+def ways(model: HuggingFaceModel, towns: Towns, tokens: int) -> list[Way]:
+    """The ways that are compared; the first and the last learn from `tokens` in all."""
     own = 'tools = ["search", "calculator"]\nsearch = "towns.jsonl"\n'
     parts = 'model = "compute"\ntools = ["model:amount.toml", "calculator"]\n'
+    most = tokens // 30  # texts: no text is as short
+    lookups = different(towns.lookup, "read", most)
+    totals = different(towns.total, "read", most)
+    looking = within(written(model, lookups, lambda one: one.composed), LOOKING * tokens)
+    rest = tokens - sum(len(one.tokens) for one in looking)
+    adding = within(written(model, totals, lambda one: one.composed), rest)
+    together = [*lookups[: len(looking)], *totals[: len(adding)]]
+    both = list(written(model, together, lambda one: one.alone))
+    whole = within(written(model, totals, lambda one: one.alone), tokens)
     return [
-        Way("two functions, composed", {"lookup": looking, "compute": adding}, parts),
-        Way("one model, the same texts", {"both": both}, f'model = "both"\n{own}'),
-        Way("one model, two-step texts alone", {"whole": whole}, f'model = "whole"\n{own}'),
+        Way(COMPOSED, {"lookup": looking, "compute": adding}, parts),
+        Way(SAME, {"both": both}, f'model = "both"\n{own}'),
+        Way(WHOLE, {"whole": whole}, f'model = "whole"\n{own}'),
     ]
 
 
-def measured(count: int, asked: int, steps: int, seed: int, folder: Path) -> list[Row]:
-    """A row for each way, and for how far they are apart."""
+def within(merged: Iterator[Merged], tokens: float) -> list[Merged]:
+    """The first texts, of at most so many tokens in all."""
+    kept, left = list[Merged](), tokens
+    for one in merged:
+        left -= len(one.tokens)
+        if left < 0:
+            break
+        kept.append(one)
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a way came to: for each question 1 or 0, and the tokens it had learnt from."""
+
+    tokens: int
+    right: list[float]
+    well_put: list[float]
+
+
+def scored(tokens: int, asked: int, passes: float, seed: int, folder: Path) -> dict[str, Score]:
+    """Teach every way anew and ask it."""
     model, towns = load_model("seedling"), Towns(seed)
-    compared, questions = ways(model, towns, count), different(towns.total, "held", asked)
+    compared, questions = ways(model, towns, tokens), different(towns.total, "held", asked)
     articles = [{"title": name, "text": towns.article(name)} for name in list(towns.told)]
     lines = "".join(json.dumps(one) + "\n" for one in articles)
     (folder / "towns.jsonl").write_text(lines, encoding="utf-8")
     (folder / "amount.toml").write_text(AMOUNT + LIMITS, encoding="utf-8")
-    rows, scores = list[Row](), list[list[float]]()
+    found = dict[str, Score]()
     for way in compared:
         for name, merged in way.models.items():
-            teach(model, merged, steps // len(way.models), folder / name)
+            teach(model, merged, way.steps(name, passes), folder / name)
         executor, file = Executor(), folder / "total.toml"
         file.write_text(TOTAL + way.function + LIMITS, encoding="utf-8")
         [tool] = open_tools(
@@ -258,35 +297,48 @@ def measured(count: int, asked: int, steps: int, seed: int, folder: Path) -> lis
         traces = answered(tool, questions, executor)
         tell("\n".join(lines_of(traces[0])))
         pairs = list(zip(traces, questions, strict=True))
-        scores.append([float(right(*pair)) for pair in pairs])
-        tell(f"{way.name}: {sum(scores[-1]):.0f} of {len(pairs)} right")
-        rows.append(
-            {
-                "case": way.name,
-                "texts": sum(map(len, way.models.values())),
-                "steps": steps,
-                "tokens": sum(len(one.tokens) for all_ in way.models.values() for one in all_),
-                "questions": len(questions),
-                **shown(bootstrap_mean(scores[-1])),
-                "right sum asked": 100 * sum(well_put(*pair) for pair in pairs) / len(pairs),
-            }
-        )
-    for way, own in zip(compared[1:], scores[1:], strict=True):
-        apart = bootstrap_difference(scores[0], own)
-        rows.append({"case": f"composed over {way.name}", **shown(apart)})
-    return rows
+        good = [float(right(*pair)) for pair in pairs]
+        found[way.name] = Score(way.tokens, good, [float(well_put(*pair)) for pair in pairs])
+        tell(f"seed {seed}, {way.tokens} tokens, {way.name}: {sum(good):.0f} of {len(pairs)}")
+    return found
+
+
+def rows_of(budget: int, found: Sequence[dict[str, Score]]) -> Iterator[Row]:
+    """A row for each way, and for how far they are apart; `found` is of several seeds."""
+    named = {name: [scores[name] for scores in found] for name in found[0]}
+    rights = {name: [one for own in all_ for one in own.right] for name, all_ in named.items()}
+    head = f"{budget // 1000}k tokens: "
+    for name, all_ in named.items():
+        put = [one for own in all_ for one in own.well_put]
+        yield {
+            "case": f"{head}{name}",
+            "tokens": sum(own.tokens for own in all_),
+            "questions": len(rights[name]),
+            **shown(bootstrap_mean(rights[name])),
+            "by seed": ", ".join(f"{100 * np.mean(own.right):g}" for own in all_),
+            "right sum asked": 100 * sum(put) / len(put),
+        }
+    for name in (SAME, WHOLE):
+        apart = bootstrap_difference(rights[COMPOSED], rights[name])
+        yield {"case": f"{head}composed over {name}", **shown(apart)}
 
 
 def main() -> None:
     """Teach, ask and compare."""
     parser = arguments(QUESTION)
-    parser.add_argument("--texts", type=int, default=1200, help="in all, for each way")
-    parser.add_argument("--questions", type=int, default=240)
-    parser.add_argument("--steps", type=int, default=240, help="in all, for each way")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[26_000, 53_000, 106_000])
+    parser.add_argument("--questions", type=int, default=200, help="for each seed")
+    parser.add_argument("--passes", type=float, default=3.2, help="over the texts")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     given = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        rows = measured(given.texts, given.questions, given.steps, given.seed, Path(folder))
+    rows = list[Row]()
+    for tokens in given.tokens:
+        found = list[dict[str, Score]]()
+        for seed in given.seeds:
+            with TemporaryDirectory() as folder:
+                place = Path(folder)
+                found.append(scored(tokens, given.questions, given.passes, seed, place))
+        rows += rows_of(tokens, found)
     publish("functions", QUESTION, rows, given.record)
 
 

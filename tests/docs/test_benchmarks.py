@@ -21,7 +21,7 @@ SMALL = {
         *("--pictures", "40", "--held-out", "6", "--set", "train.steps=1"),
         *("validation.pictures=2", "evaluate.pictures=2"),
     ),
-    "functions": ("--texts", "32", "--questions", "4", "--steps", "4"),
+    "functions": ("--tokens", "3000", "--questions", "4", "--passes", "1", "--seeds", "3", "4"),
     "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
     "control_sample": (
         *("--narrower", "16", "--pixels", "64"),
@@ -187,9 +187,14 @@ def test_a_picture_is_that_of_diffusers_with_its_hint_read_once_and_no_work_outs
 def test_functions_are_taught_and_composed_beside_one_that_does_all(tmp_path: Path) -> None:
     composed, same, whole, *differences = measured("functions", tmp_path)
     for row in (composed, same, whole):
-        assert (row["texts"], row["steps"], row["questions"]) == (32, 4, 4)
+        assert row["case"].startswith("3k tokens: ")
+        assert row["questions"] == 2 * 4
         assert 0 <= row["from"] <= row["right"] <= row["to"] <= 100
-    assert composed["tokens"] < same["tokens"] < whole["tokens"]
+        by_seed = [float(one) for one in row["by seed"].split(", ")]
+        assert sum(by_seed) / 2 == pytest.approx(row["right"])
+    for row in (composed, whole):
+        assert 2 * (3000 - 2 * 130) < row["tokens"] <= 2 * 3000  # of both seeds
+    assert same["tokens"] > composed["tokens"]  # the same texts, their calls written out
     assert len(differences) == 2
 
 
