@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from endpoints import Asked, endpoint
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.answers import Answers
 from graft.toolformer.tools.asking import execute
@@ -148,6 +149,55 @@ def test_opensearch_is_asked_and_quoted(tmp_path: Path, served: tuple[int, Path]
     }
     with pytest.raises(ToolError, match="nothing found"):
         ask(tool, "xylophone")
+
+
+def last_passage(prompt: str, _asked: Asked) -> str:
+    """The last word of the last passage that a reader is shown."""
+    return prompt.split("\n\nQuestion:")[0].split()[-1]
+
+
+def test_a_model_answers_out_of_what_a_server_finds(
+    tmp_path: Path, served: tuple[int, Path]
+) -> None:
+    port, seen = served
+    with endpoint(last_passage) as model:
+        place = f"qa:{settings(tmp_path, port)} reader={model.url}/v1#small passages=2"
+        tool = tools_by_name([place])["QA"]
+        assert (tool.place, tool.by_text) == (place, False)
+        assert ask(tool, "Where does the Osk rise, in Tovel?") == "people (Tovel)"
+        prompt = str(model.bodies[-1]["prompt"])
+        asked = len(seen.read_text().splitlines())
+        with pytest.raises(ToolError, match="no passage found"):
+            ask(tool, "xylophone")
+        assert len(model.bodies) == 1
+        assert tool.rules("Mara Lind was born in Tovel.", Context())
+        assert len(seen.read_text().splitlines()) == asked + 1  # and the rules ask nobody
+    assert "\nPassage 1: Osk: The Osk is a river. It rises near Tovel.\nPassage 2" in prompt
+    path, body, _ = json.loads(seen.read_text().splitlines()[asked - 1])
+    assert (path, body["size"]) == ("/towns/_search", 2)
+
+
+def test_a_search_that_is_refused_costs_its_own_answer_and_one_away_is_late(
+    tmp_path: Path, served: tuple[int, Path]
+) -> None:
+    with endpoint(last_passage) as model:
+        file = settings(tmp_path, served[0], "closed")
+        tool = tools_by_name([f"qa:{file} reader={model.url}/v1#small"])["QA"]
+        with pytest.raises(ToolError, match="says 401"):
+            ask(tool)
+        file = settings(tmp_path, served[0], "broken")
+        tool = tools_by_name([f"qa:{file} reader={model.url}/v1#small"])["QA"]
+        with pytest.raises(LateError, match="says 500"):
+            ask(tool)
+        assert not model.bodies
+
+
+def test_over_a_servers_search_a_reader_is_to_be_named(tmp_path: Path) -> None:
+    file = settings(tmp_path, 9)
+    with pytest.raises(ConfigError, match=r"say which, as 'qa:.*search\.toml reader=seedling'"):
+        tools_by_name([f"qa:{file}"])
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        tools_by_name([f"qa:{tmp_path / 'nowhere.toml'} reader=seedling"])
 
 
 def test_any_other_search_is_described_by_its_settings(

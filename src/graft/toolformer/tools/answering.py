@@ -3,6 +3,7 @@
 qa:reader=seedling                          the embedded model, over the texts of `--search`
 qa:FOLDER reader=google/flan-t5-base        any model of a hub id or folder, over an index
 qa:reader=http://127.0.0.1:8000/v1#small passages=3   an endpoint that speaks as OpenAI's does
+qa:FILE.toml reader=seedling                over a search that a server does (`http_search`)
 
 Schick et al. 2023, Section 3: the question answering system is a retrieval-augmented model.
 """
@@ -17,9 +18,10 @@ from pathlib import Path
 from graft.errors import ConfigError, DataError, ModelError, ToolError
 from graft.models.generating import Generator
 from graft.toolformer.tools.generators import load_generator
+from graft.toolformer.tools.http_search import open_http_search
 from graft.toolformer.tools.index import Index
 from graft.toolformer.tools.passages import Passage
-from graft.toolformer.tools.qa import qa_tool
+from graft.toolformer.tools.qa import Find, known_answers, questions_tool
 from graft.toolformer.tools.search import find_passages
 from graft.toolformer.tools.tool import Context, LateError, Question, Tool
 
@@ -68,7 +70,8 @@ def reader_tool(address: str, index: Callable[[], Path], *, apart: bool = False)
 
     Args:
         address: `reader=MODEL`, and with spaces between further settings of `ReaderConfig` as
-            `passages=3`; in front of them, if at all, what `graft tools index` made.
+            `passages=3`; in front of them, if at all, what `graft tools index` made, or the
+            settings of a server's search, `FILE.toml`.
         index: gives the index file (see `build_index`) where the address names none.
         apart: leave out passages that share a sentence with the text that is asked from.
 
@@ -76,27 +79,19 @@ def reader_tool(address: str, index: Callable[[], Path], *, apart: bool = False)
         ConfigError: the address names no model or no index, or a setting is not one.
         ModelError: the model cannot be loaded.
     """
-    folder, settings = _read_address(address)
-    path = Path(folder) if folder else index()
+    place, settings = _read_address(address)
     try:
-        opened = Index(path)
+        if place.endswith(".toml"):
+            texts = _served(Path(place), settings)
+        else:
+            path = Path(place) if place else index()
+            texts = _indexed(path, settings, apart=apart and not place)
     except DataError as error:
         raise ConfigError(f"the tool 'qa:{address}': {error}") from error
-    plain = qa_tool(path, passages=settings.passages, apart=apart and not folder)
     reader = ModelReader(load_generator(settings.reader), settings)
 
     def answer_many(questions: Sequence[Question]) -> list[str | ToolError]:
-        return reader.answers(
-            [
-                (
-                    question,
-                    find_passages(
-                        opened, question, settings.passages, context if plain.by_text else None
-                    ),
-                )
-                for question, context in questions
-            ]
-        )
+        return reader.answers([(one, _looked_up(texts.find, one, at)) for one, at in questions])
 
     def answer(argument: str, context: Context) -> str:
         [said] = answer_many([(argument, context)])
@@ -104,17 +99,55 @@ def reader_tool(address: str, index: Callable[[], Path], *, apart: bool = False)
             raise said
         return said
 
-    return replace(
-        plain,
-        answer=answer,
-        answer_many=answer_many,
-        most_calls=1,
-        timeout_seconds=READER_SECONDS,
+    plain = questions_tool(
+        answer,
+        texts.known,
+        by_text=texts.by_text,
         limits="As right as its model; the title behind an answer is of the first passage in"
         " which it stands, and an answer that stands in none has no title.",
-        version=f"1 {settings.reader} {reader.generator.version} {plain.version} "
+        version=f"1 {settings.reader} {reader.generator.version} {texts.version} "
         f"{settings.characters} {settings.tokens}",
     )
+    return replace(plain, answer_many=answer_many, most_calls=1, timeout_seconds=READER_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Where passages come from; `known` is what `rules` know of answers before they ask."""
+
+    find: Callable[[str, Context], list[Passage]]
+    known: Find
+    version: str
+    by_text: bool = False
+
+
+def _indexed(path: Path, settings: ReaderConfig, *, apart: bool) -> _Texts:
+    """An index at hand, whose answers the reader without weights knows."""
+    opened, passages = Index(path), settings.passages
+
+    def find(question: str, context: Context) -> list[Passage]:
+        return find_passages(opened, question, passages, context if apart else None)
+
+    version = f"{opened.fingerprint[:16]} {passages}{' apart' * apart}"
+    return _Texts(find, known_answers(opened, passages, apart=apart), version, apart)
+
+
+def _served(file: Path, settings: ReaderConfig) -> _Texts:
+    """A server's search, which is not asked before a call asks it."""
+    search = open_http_search(file, passages=settings.passages)
+    return _Texts(lambda question, _: search.find(question), lambda _, __: None, search.version)
+
+
+def _looked_up(
+    find: Callable[[str, Context], list[Passage]], question: str, context: Context
+) -> list[Passage] | ToolError:
+    """The passages for one question among many, or why there are none."""
+    try:
+        return find(question, context)
+    except LateError:
+        raise
+    except ToolError as error:
+        return error
 
 
 class ModelReader:
@@ -123,23 +156,29 @@ class ModelReader:
     def __init__(self, generator: Generator, settings: ReaderConfig) -> None:
         self.generator, self.settings = generator, settings
 
-    def answers(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> list[str | ToolError]:
+    def answers(
+        self, looked_up: Sequence[tuple[str, Sequence[Passage] | ToolError]]
+    ) -> list[str | ToolError]:
         """The answer to each question with the title of its passage, or why there is none.
 
         Raises:
             LateError: the model is an endpoint that is away.
         """
         found = dict[int, str | ToolError]()
-        for place, (question, passages) in enumerate(asked):
-            if not passages:
+        asked = dict[int, tuple[str, Sequence[Passage]]]()
+        for place, (question, passages) in enumerate(looked_up):
+            if isinstance(passages, ToolError):
+                found[place] = passages
+            elif passages:
+                asked[place] = question, passages
+            else:
                 found[place] = ToolError(f"no passage found for {question[:60]!r}")
-        left = [place for place in range(len(asked)) if place not in found]
-        said = self._written([asked[place] for place in left])
-        for place, written in zip(left, said, strict=True):
+        said = self._written([*asked.values()])
+        for (place, (_, passages)), written in zip(asked.items(), said, strict=True):
             found[place] = (
-                _with_source(written, asked[place][1]) if isinstance(written, str) else written
+                _with_source(written, passages) if isinstance(written, str) else written
             )
-        return [found[place] for place in range(len(asked))]
+        return [found[place] for place in range(len(looked_up))]
 
     def _written(
         self, asked: Sequence[tuple[str, Sequence[Passage]]]

@@ -7,7 +7,7 @@ bounded in size and time, checked for its shape. Secrets come from the environme
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -25,7 +25,7 @@ from graft.toolformer.tools.reaching import (
 )
 from graft.toolformer.tools.search import passages_tool
 from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, signed
-from graft.toolformer.tools.tool import Context, LateError, Tool
+from graft.toolformer.tools.tool import LateError, Tool
 
 QUERY, PASSAGES = "{query}", "{passages}"
 """In a value of the request: what is searched for; as a whole value: how many are wanted."""
@@ -87,7 +87,38 @@ def http_search_tool(file: Path) -> Tool:
     Raises:
         ConfigError: a setting is none, the URL is no address, or a secret is not set.
     """
+    search = open_http_search(file)
+    words = search.config.snippet_words
+    return passages_tool(
+        lambda query, _context: search.find(query),
+        snippet_words=words,
+        version=search.version,
+        limits="Whatever the server finds; quotes the best sentence of a passage, at most "
+        f"{words} words of it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSearch:
+    """A search at hand: what finds passages, best first, with its settings."""
+
+    config: HttpSearchConfig
+    find: Callable[[str], list[Passage]]
+
+    @property
+    def version(self) -> str:
+        """The same for the same settings."""
+        return f"1 {hashlib.sha256(dump(self.config).encode()).hexdigest()[:16]}"
+
+
+def open_http_search(file: Path, *, passages: int | None = None) -> HttpSearch:
+    """The search that the settings in `file` describe, for so many `passages` if given.
+
+    Raises:
+        ConfigError: a setting is none, the URL is no address, or a secret is not set.
+    """
     config = load(HttpSearchConfig, file)
+    config = config if passages is None else replace(config, passages=passages)
     where = f"the search '{file}'"
     try:
         authority_of(config.url)
@@ -96,19 +127,13 @@ def http_search_tool(file: Path) -> Tool:
     asked = _opensearch(config) if config.kind == "opensearch" else config
     keys = header_keys(config.sign_in, where)
 
-    def find(query: str, _context: Context) -> list[Passage]:
+    def find(query: str) -> list[Passage]:
         request = signed(request_of(asked, query), keys)
         response = reach(request, config.allow)
         response = replace(response, text=cut_secrets(response.text, keys))
         return read_passages_of(_checked(response, keys), asked)
 
-    return passages_tool(
-        find,
-        snippet_words=config.snippet_words,
-        version=f"1 {hashlib.sha256(dump(config).encode()).hexdigest()[:16]}",
-        limits="Whatever the server finds; quotes the best sentence of a passage, at most "
-        f"{config.snippet_words} words of it.",
-    )
+    return HttpSearch(config, find)
 
 
 def request_of(config: HttpSearchConfig, query: str) -> Request:

@@ -2,7 +2,7 @@
 
 `units.py:convert`, `package.module:convert`, `mcp:python server.py`, `openapi:openapi.json`,
 `mt:http://127.0.0.1:5000`, `search:FOLDER` and `qa:FOLDER` for what `graft tools index` made,
-`search:FILE.toml` for a search that a server does.
+`search:FILE.toml` for a search that a server does; over that one, `qa:FILE.toml reader=MODEL`.
 A file is run, as an import runs it: only what the user names is loaded, never what a model's
 card names.
 """
@@ -77,6 +77,11 @@ def _over_index(kind: str, folder: Path) -> Tool:
     from graft.toolformer.tools.qa import qa_tool
     from graft.toolformer.tools.search import search_tool
 
+    if kind == "qa" and folder.suffix == ".toml":
+        raise ConfigError(
+            f"the tool 'qa:{folder}': over a server's search a model reads; say which, as"
+            f" 'qa:{folder} reader=seedling'"
+        )
     try:
         return search_tool(folder) if kind == "search" else qa_tool(folder)
     except DataError as error:

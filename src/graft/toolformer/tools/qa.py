@@ -80,10 +80,7 @@ def qa_tool(
             the search tool does.
     """
     opened = Index(index)
-
-    def find(question: str, context: Context) -> Found | None:
-        found = find_passages(opened, question, passages, context if apart else None)
-        return next(iter(read_answers(question, found, opened.rarity, weights())), None)
+    find = known_answers(opened, passages, apart=apart)
 
     def answer(argument: str, context: Context) -> str:
         best = find(argument, context)
@@ -91,20 +88,48 @@ def qa_tool(
             raise ToolError(f"no answer found to {argument[:60]!r}")
         return f"{best.text} ({best.title})" if source else best.text
 
+    return questions_tool(
+        answer,
+        find,
+        by_text=apart,
+        limits="Copies a stretch of one sentence that shares words with the question; English;"
+        " always answers where something is shared, often wrongly"
+        " (docs/results/benchmark-qa.md).",
+        version=f"2 {opened.fingerprint[:16]} {passages} {source:d}{' apart' * apart}",
+    )
+
+
+def known_answers(index: Index, passages: int, *, apart: bool) -> Find:
+    """What the reader without weights answers out of an index."""
+
+    def find(question: str, context: Context) -> Found | None:
+        found = find_passages(index, question, passages, context if apart else None)
+        return next(iter(read_answers(question, found, index.rarity, weights())), None)
+
+    return find
+
+
+def questions_tool(
+    answer: Callable[[str, Context], str],
+    known: Find,
+    *,
+    limits: str,
+    version: str,
+    by_text: bool = False,
+) -> Tool:
+    """Question answering by anything that answers; `known` is what `rules` know of answers."""
     return Tool(
         name=NAME,
         answer=answer,
         prompt=PROMPT,
         sees=sees,
-        rules=lambda text, context: rules(text, context, find),
+        rules=lambda text, context: rules(text, context, known),
         quoted=True,
-        by_text=apart,
+        by_text=by_text,
         helps="Texts of at least five words that tell facts which stand in the texts looked"
         " through.",
-        limits="Copies a stretch of one sentence that shares words with the question; English;"
-        " always answers where something is shared, often wrongly"
-        " (docs/results/benchmark-qa.md).",
-        version=f"2 {opened.fingerprint[:16]} {passages} {source:d}{' apart' * apart}",
+        limits=limits,
+        version=version,
     )
 
 
