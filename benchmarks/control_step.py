@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -147,20 +147,22 @@ def trained(side: str, folder: Path, pixels: int) -> Ours | Theirs:
     return Ours(folder, pairs, WAYS[side])
 
 
-def sides() -> list[str]:
+def sides(ways: Sequence[str]) -> list[str]:
     """The script's two, and ours."""
-    return [SCRIPT, APIECE, *WAYS]
+    return [SCRIPT, APIECE, *ways]
 
 
-def speeds(folder: Path, pixels: int, steps: int, repeats: int) -> Iterator[Row]:
+def speeds(
+    folder: Path, pixels: int, steps: int, repeats: int, ways: Sequence[str]
+) -> Iterator[Row]:
     """Pictures per second, by threads."""
-    before = torch.get_num_threads()
+    before, compared = torch.get_num_threads(), sides(ways)
     for threads in (1, 2):
         torch.set_num_threads(threads)
         works = [
-            functools.partial(trained(side, folder, pixels).train, steps) for side in sides()
+            functools.partial(trained(side, folder, pixels).train, steps) for side in compared
         ]
-        timed = dict(zip(sides(), each_in_turn(works, repeats), strict=True))
+        timed = dict(zip(compared, each_in_turn(works, repeats), strict=True))
         found = {side: steps * BATCH / one.median for side, one in timed.items()}
         what = f"pictures/s, {pixels} pixels, {threads} thread{'s' * (threads > 1)}"
         yield from beside(what, found)
@@ -170,6 +172,8 @@ def speeds(folder: Path, pixels: int, steps: int, repeats: int) -> Iterator[Row]
 def beside(what: str, found: dict[str, float]) -> Iterator[Row]:
     """Each of our ways beside the script as it is; and both a picture at a time."""
     for side, way in WAYS.items():
+        if side not in found:
+            continue
         yield row(f"{what}, {side}", found[SCRIPT], found[side])
         if way.parts == BATCH:
             yield row(f"{what}, {side}, as the script", found[APIECE], found[side])
@@ -180,9 +184,9 @@ def row(case: str, script: float, graft: float) -> Row:
     return {"case": case, "script": script, "graft": graft, "graft / script": graft / script}
 
 
-def peaks(folder: Path, pixels: int) -> Iterator[Row]:
+def peaks(folder: Path, pixels: int, ways: Sequence[str]) -> Iterator[Row]:
     """Peak memory of each, in a process of its own."""
-    found = {side: peak(side, folder, pixels) for side in sides()}
+    found = {side: peak(side, folder, pixels) for side in sides(ways)}
     yield from beside(f"peak MiB, {pixels} pixels", found)
 
 
@@ -196,7 +200,7 @@ def peak(side: str, folder: Path, pixels: int) -> float:
 
 def be_measured(side: str, folder: Path, pixels: int) -> None:
     """Take three steps in this process and print the rise in MiB."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     before = _resident("VmRSS")
     trained(side, folder, pixels).train(3)
     sys.stdout.write(json.dumps((_resident("VmHWM") - before) / 1024) + "\n")
@@ -306,6 +310,8 @@ def main() -> None:
     parser.add_argument("--narrower", type=int, default=4, help="than Stable Diffusion 1.5")
     parser.add_argument("--pixels", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, default=1, help="in each counted run")
+    parser.add_argument("--case", default="", help="name of a record without the true size")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], help="of graft")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -318,9 +324,10 @@ def main() -> None:
         save_pipeline(given.narrower, folder)
         rows = list[Row]()
         for pixels in given.pixels:
-            rows += speeds(folder, pixels, given.steps, given.repeats)
-            rows += peaks(folder, pixels)
-    publish("control_step", QUESTION, [*rows, *true_size()], given.record)
+            rows += speeds(folder, pixels, given.steps, given.repeats, given.ways)
+            rows += peaks(folder, pixels, given.ways)
+    whole = [] if given.case else [*true_size()]
+    publish("control_step", QUESTION, [*rows, *whole], given.record, case=given.case)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,13 @@ def arguments(question: str) -> argparse.ArgumentParser:
     return parser
 
 
-def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> None:
-    """Print the rows, and write `benchmark-NAME.json` where a folder is given."""
+def publish(
+    name: str, question: str, rows: list[Row], folder: Path | None, *, case: str = ""
+) -> None:
+    """Print the rows, and write `benchmark-NAME.json` where a folder is given.
+
+    What a benchmark measures besides, its `case`, is recorded as `benchmark-NAME-CASE.json`.
+    """
     table = Table(title=question, title_justify="left")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for column in columns:
@@ -99,6 +104,7 @@ def publish(name: str, question: str, rows: list[Row], folder: Path | None) -> N
             "question": question,
             "rows": [dict(row) for row in rows],
         }
+        name = f"{name}-{case}" if case else name
         write_json(folder / f"benchmark-{name}.json", found)
         write_text(folder / f"benchmark-{name}.md", page(name, found))
 

@@ -236,7 +236,10 @@ def _followed(document: Table, value: object) -> Table:
         if not isinstance(reference, str):
             return table
         if not reference.startswith("#/"):
-            raise ConfigError(f"{reference}: names another document, which is not fetched")
+            raise ConfigError(
+                f"{reference}: names another document, which is not fetched; bundle them into"
+                " one first, as `redocly bundle` does"
+            )
         value = document
         for part in reference[2:].split("/"):
             value = _table(value).get(part.replace("~1", "/").replace("~0", "~"))
