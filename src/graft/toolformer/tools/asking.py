@@ -50,6 +50,13 @@ class Gate:
 
 
 _places = Gate(MAX_AT_ONCE)
+_call = threading.local()
+
+
+def seconds_left(otherwise: float) -> float:
+    """For the call that this thread answers, till nobody waits for it any more."""
+    ends: float | None = getattr(_call, "ends", None)
+    return otherwise if ends is None else max(0.0, ends - time.monotonic())
 
 
 def execute(tool: Tool, argument: str, context: Context, gate: Gate | None = None) -> str:
@@ -166,6 +173,7 @@ def _on_a_thread(
         raise
 
     def asked() -> _T:
+        _call.ends = time.monotonic() + seconds
         try:
             return work()
         except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word

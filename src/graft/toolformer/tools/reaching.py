@@ -8,7 +8,7 @@ asked, and no more is read, and for no longer, than a limit.
 import ipaddress
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 
 import httpx2
@@ -17,6 +17,8 @@ from graft.errors import ToolError
 from graft.toolformer.tools.tool import LateError
 
 MOST_BYTES = 1 << 20
+LONGEST_BYTES = 8 << 20
+"""Of a response that is read whole or not at all."""
 CONNECT_SECONDS, READ_SECONDS = 5.0, 600.0
 """A `Tool` has a time limit of its own; what nobody waits for any more ends after this."""
 _PORTS = {"http": 80, "https": 443}
@@ -85,9 +87,47 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
 def web_client(
     headers: Mapping[str, str], *, connect_seconds: float, read_seconds: float
 ) -> httpx2.AsyncClient:
-    """A client with these headers, for who speaks HTTP itself; it follows no redirect."""
+    """A client with these headers, for who speaks HTTP itself; it follows no redirect.
+
+    A response ends with an error at `LONGEST_BYTES`, but for a stream of events, of which who
+    reads it bounds each.
+    """
     timeout = httpx2.Timeout(connect_seconds, read=read_seconds)
-    return httpx2.AsyncClient(headers=dict(headers), timeout=timeout)
+    return httpx2.AsyncClient(headers=dict(headers), timeout=timeout, transport=_Bounded())
+
+
+class _Bounded(httpx2.AsyncHTTPTransport):
+    """Takes no more than so much of a response, and nothing that is packed smaller."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["Accept-Encoding"] = "identity"
+        response = await super().handle_async_request(request)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise httpx2.ReadError("the answer is packed, which was not asked for")
+        kind = response.headers.get("content-type", "")
+        if not kind.startswith("text/event-stream"):
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            response.stream = _BoundedStream(response.stream)
+        return response
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """The bytes of another stream, up to `LONGEST_BYTES`."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = LONGEST_BYTES
+        async for part in self._stream:
+            left -= len(part)
+            if left < 0:
+                raise httpx2.ReadError(f"the answer is longer than {LONGEST_BYTES >> 20} MiB")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def authority_of(url: str) -> str:

@@ -1,8 +1,8 @@
 """Every tool of an MCP server, over standard input and output or HTTP, by the official SDK.
 
 A server's descriptions and answers are data: they are cut, checked against its schemas, and
-never run. One connection is kept for all calls; where it breaks, the call has no answer, and
-the next one connects anew.
+never run. One connection is kept for all calls; where it breaks, or gives no sign of life after
+an answer that was late, the next call connects anew.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ import mcp.types
 from mcp.client.streamable_http import streamable_http_client
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.tools.asking import seconds_left
 from graft.toolformer.tools.described import described_tool
 from graft.toolformer.tools.reaching import web_client
 from graft.toolformer.tools.schemas import schema_arguments
@@ -29,8 +30,10 @@ from graft.toolformer.tools.tool import LateError, Tool
 
 CONNECT_SECONDS = 30.0
 END_SECONDS = 5.0
+SIGN_SECONDS = 5.0
+"""A server that was late has so long to show that it is there."""
 LONGEST_SECONDS = 600.0
-"""A call that nobody waits for any more is given up after this."""
+"""A call whose end nobody has set is given up after this."""
 MOST_TOOLS = 500
 
 _T = TypeVar("_T")
@@ -90,9 +93,9 @@ class Server:
         return self._line().wait(_offered, CONNECT_SECONDS)
 
     def call(
-        self, name: str, values: Mapping[str, object], seconds: float = LONGEST_SECONDS
+        self, name: str, values: Mapping[str, object], seconds: float | None = None
     ) -> str:
-        """What a tool answers; a `Tool` has a time limit of its own.
+        """What a tool answers, within so many seconds, or while anybody waits for the call.
 
         Raises:
             ToolError: it has no answer; a `LateError` if not in time, or the server is away.
@@ -103,7 +106,9 @@ class Server:
 
         keys = self._where.keys if isinstance(self._where, Site) else ()
         try:
-            return cut_secrets(_text_of(self._line().wait(asked, seconds)), keys)
+            line = self._line()
+            left = seconds_left(LONGEST_SECONDS) if seconds is None else seconds
+            return cut_secrets(_text_of(line.wait(asked, left)), keys)
         except ToolError as error:
             raise type(error)(cut_secrets(str(error), keys)) from None
 
@@ -114,7 +119,7 @@ class Server:
 
     def _line(self) -> "_Line":
         with self._lock:
-            if self._lines and self._lines[-1].broken:
+            if self._lines and not self._lines[-1].is_there():
                 _close_all(self._lines)
             if not self._lines:
                 self._lines.append(_Line(self._where))
@@ -125,7 +130,7 @@ class _Line:
     """One connection, which a thread with an event loop of its own keeps."""
 
     def __init__(self, where: "mcp.StdioServerParameters | Site") -> None:
-        self.broken = False
+        self.broken = self.late = False
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._client: Future[mcp.Client] = Future()
@@ -155,8 +160,9 @@ class _Line:
         try:
             return asked.result(seconds)
         except TimeoutError:
+            self.late = True
             asked.cancel()
-            raise LateError(f"no answer within {seconds:g} s") from None
+            raise LateError(f"no answer within {seconds:.3g} s") from None
         except mcp.MCPError as error:
             if self._thread.is_alive() and not _is_closed(error):
                 raise ToolError(f"the server says: {error}") from None
@@ -165,6 +171,18 @@ class _Line:
         except Exception as error:  # whatever the SDK raises at what a server sends
             self.broken = True
             raise LateError(f"the server is away: {_innermost(error)}") from error
+
+    def is_there(self) -> bool:
+        """Whether the server can be asked; one that was late is asked for a sign of life."""
+        if self.late and not self.broken:
+            try:
+                self.wait(_sign_of_life, SIGN_SECONDS)
+            except LateError:
+                self.broken = True
+            except ToolError:
+                pass  # to refuse is a sign of life too
+            self.late = self.broken
+        return not self.broken
 
     def close(self) -> None:
         """End the connection, and the server if it was started here."""
@@ -195,6 +213,10 @@ class _Line:
             client = await stack.enter_async_context(mcp.Client(server))
             self._client.set_result(client)
             await self._end.wait()
+
+
+async def _sign_of_life(client: mcp.Client) -> None:
+    await client.list_tools()
 
 
 async def _offered(client: mcp.Client) -> list[mcp.types.Tool]:
