@@ -9,6 +9,7 @@ task, two-step texts alone, of as many tokens in all; every text is read equally
 budgets of tokens, several seeds; towns and amounts of the questions stand in no text.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ COMPOSED, SAME, WHOLE = "two functions, composed", "one, the same texts", "one, 
 LOOKING = 0.4
 """Share of the composed functions' tokens that the one which looks up learns from."""
 BATCH = 16
+MOST_DRAWS = 1000
+"""Without a new question among them there are no more."""
 KEPT = 4
 """Things that an article tells of, each in a sentence."""
 _DRAWN = THINGS[:12]
@@ -147,20 +150,30 @@ class Towns:
         return Asked(question, (*searched, summed), (*asked, summed), argument, str(result))
 
 
-def different(draw: Callable[[Half], Asked], half: Half, count: int) -> list[Asked]:
-    """So many questions, each once."""
-    found = dict[str, Asked]()
-    while len(found) < count:
-        one = draw(half)
-        found.setdefault(one.question, one)
-    return list(found.values())
+def different(draw: Callable[[Half], Asked], half: Half) -> Iterator[Asked]:
+    """Questions, each once.
+
+    Raises:
+        RuntimeError: there are no more.
+    """
+    known = set[str]()
+    while True:
+        fresh = (one for _ in range(MOST_DRAWS) if (one := draw(half)).question not in known)
+        one = next(fresh, None)
+        if one is None:
+            raise RuntimeError(f"there are no more than {len(known)} questions; ask for fewer")
+        known.add(one.question)
+        yield one
 
 
 def written(
-    model: HuggingFaceModel, texts: Sequence[Asked], way: Callable[[Asked], tuple[Call, ...]]
+    model: HuggingFaceModel,
+    texts: Sequence[Asked],
+    way: Callable[[Asked], tuple[Call, ...]],
+    start: int = 0,
 ) -> Iterator[Merged]:
     """Texts that ask and answer, the calls written in before the answer."""
-    for number, one in enumerate(texts):
+    for number, one in enumerate(texts, start):
         prompt = f"{one.question} The answer is"
         plain, calls = f"{prompt} {one.answer}.", way(one)
         tokens, place = model.encode(plain), len(model.encode(prompt))
@@ -241,15 +254,14 @@ def ways(model: HuggingFaceModel, towns: Towns, tokens: int) -> list[Way]:
     """The ways that are compared; the first and the last learn from `tokens` in all."""
     own = 'tools = ["search", "calculator"]\nsearch = "towns.jsonl"\n'
     parts = 'model = "compute"\ntools = ["model:amount.toml", "calculator"]\n'
-    most = tokens // 30  # texts: no text is as short
-    lookups = different(towns.lookup, "read", most)
-    totals = different(towns.total, "read", most)
-    looking = within(written(model, lookups, lambda one: one.composed), LOOKING * tokens)
+    lookups, looking = within(
+        model, different(towns.lookup, "read"), lambda one: one.composed, LOOKING * tokens
+    )
     rest = tokens - sum(len(one.tokens) for one in looking)
-    adding = within(written(model, totals, lambda one: one.composed), rest)
-    together = [*lookups[: len(looking)], *totals[: len(adding)]]
-    both = list(written(model, together, lambda one: one.alone))
-    whole = within(written(model, totals, lambda one: one.alone), tokens)
+    sums = different(towns.total, "read")
+    totals, adding = within(model, sums, lambda one: one.composed, rest)
+    both = list(written(model, [*lookups, *totals], lambda one: one.alone))
+    _, whole = within(model, itertools.chain(totals, sums), lambda one: one.alone, tokens)
     return [
         Way(COMPOSED, {"lookup": looking, "compute": adding}, parts),
         Way(SAME, {"both": both}, f'model = "both"\n{own}'),
@@ -257,15 +269,22 @@ def ways(model: HuggingFaceModel, towns: Towns, tokens: int) -> list[Way]:
     ]
 
 
-def within(merged: Iterator[Merged], tokens: float) -> list[Merged]:
+def within(
+    model: HuggingFaceModel,
+    asked: Iterator[Asked],
+    way: Callable[[Asked], tuple[Call, ...]],
+    tokens: float,
+) -> tuple[list[Asked], list[Merged]]:
     """The first texts, of at most so many tokens in all."""
-    kept, left = list[Merged](), tokens
-    for one in merged:
+    taken, kept, left = list[Asked](), list[Merged](), tokens
+    for question in asked:
+        [one] = written(model, [question], way, start=len(kept))
         left -= len(one.tokens)
         if left < 0:
             break
+        taken.append(question)
         kept.append(one)
-    return kept
+    return taken, kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +299,8 @@ class Score:
 def scored(tokens: int, asked: int, passes: float, seed: int, folder: Path) -> dict[str, Score]:
     """Teach every way anew and ask it."""
     model, towns = load_model("seedling"), Towns(seed)
-    compared, questions = ways(model, towns, tokens), different(towns.total, "held", asked)
+    compared = ways(model, towns, tokens)
+    questions = list(itertools.islice(different(towns.total, "held"), asked))
     articles = [{"title": name, "text": towns.article(name)} for name in list(towns.told)]
     lines = "".join(json.dumps(one) + "\n" for one in articles)
     (folder / "towns.jsonl").write_text(lines, encoding="utf-8")
