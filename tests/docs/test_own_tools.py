@@ -163,8 +163,16 @@ def test_the_page_translates_as_it_says(tmp_path: Path) -> None:
 
 def test_what_is_said_of_composed_functions_is_what_was_recorded() -> None:
     recorded = Path(__file__).parents[2] / "docs" / "results" / "benchmark-functions.json"
-    rows = json.loads(recorded.read_text(encoding="utf-8"))["rows"]
-    for row in rows[:3]:
-        right, low, high = (f"{row[name]:g}" for name in ("right", "from", "to"))
-        assert f"| {row['case']} | {right}% | {low} to {high} |" in PAGE
-    assert rows[3]["from"] > 0  # over one model with the same texts
+    rows = {
+        row["case"]: row for row in json.loads(recorded.read_text(encoding="utf-8"))["rows"]
+    }
+    ways = ("two functions, composed", "one, the same texts", "one, the whole task")
+    for budget in (26, 53, 106):
+        found = [rows[f"{budget}k tokens: {way}"] for way in ways]
+        cells = [f"{row['right']:.1f}% ({row['from']:.1f} to {row['to']:.1f})" for row in found]
+        assert f"| {budget},000 | {' | '.join(cells)} |" in PAGE
+    for way in ways[1:]:
+        for budget in (26, 53):
+            assert rows[f"{budget}k tokens: composed over {way}"]["from"] > 0
+        assert rows[f"106k tokens: composed over {way}"]["to"] < 0
+    assert all(rows[f"106k tokens: {way}"]["right"] > 88 for way in ways)
