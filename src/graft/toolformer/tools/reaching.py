@@ -92,24 +92,21 @@ def web_client(
     A response ends with an error at `LONGEST_BYTES`, but for a stream of events, of which who
     reads it bounds each.
     """
-    timeout = httpx2.Timeout(connect_seconds, read=read_seconds)
-    return httpx2.AsyncClient(headers=dict(headers), timeout=timeout, transport=_Bounded())
+    return httpx2.AsyncClient(
+        headers={**headers, "Accept-Encoding": "identity"},
+        timeout=httpx2.Timeout(connect_seconds, read=read_seconds),
+        event_hooks={"response": [_bound]},
+    )
 
 
-class _Bounded(httpx2.AsyncHTTPTransport):
-    """Takes no more than so much of a response, and nothing that is packed smaller."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.headers["Accept-Encoding"] = "identity"
-        response = await super().handle_async_request(request)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            await response.aclose()
-            raise httpx2.ReadError("the answer is packed, which was not asked for")
-        kind = response.headers.get("content-type", "")
-        if not kind.startswith("text/event-stream"):
-            assert isinstance(response.stream, httpx2.AsyncByteStream)
-            response.stream = _BoundedStream(response.stream)
-        return response
+async def _bound(response: httpx2.Response) -> None:
+    """Take no more than so much of a response, and nothing that is packed smaller."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.ReadError("the answer is packed, which was not asked for")
+    kind = response.headers.get("content-type", "")
+    if not kind.startswith("text/event-stream"):
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _BoundedStream(response.stream)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
