@@ -85,6 +85,8 @@ class Service(BaseHTTPRequestHandler):
         else:
             query, size = body["query"]["multi_match"]["query"], body["size"]
             found = hits(query, size)
+            if query == "forbidden":
+                return self.say(403, "not that")
             self.say(200, json.dumps({"took": 1, "timed_out": False, "hits": {
                 "total": {"value": len(found), "relation": "eq"}, "hits": found}}))
 
@@ -190,6 +192,14 @@ def test_a_search_that_is_refused_costs_its_own_answer_and_one_away_is_late(
         with pytest.raises(LateError, match="says 500"):
             ask(tool)
         assert not model.bodies
+        place = f"qa:{settings(tmp_path, served[0])} reader={model.url}/v1#small"
+        tool = tools_by_name([place])["QA"]
+        assert tool.answer_many is not None
+        asked = [("forbidden", Context()), ("900 people", Context())]
+        refused, answered = tool.answer_many(asked)
+        assert isinstance(refused, ToolError)
+        assert "says 403" in str(refused)
+        assert answered == "people (Tovel)"
 
 
 def test_over_a_servers_search_a_reader_is_to_be_named(tmp_path: Path) -> None:
