@@ -2,8 +2,8 @@
 
 The same pictures of the little world, four times: as they are; with faults put into them and
 all taken that can be read; with the same faults, and only what `keep` leaves; and as they are,
-but no more of them than that. Each control is put to the same pictures, which none of them has
-seen.
+but no more of them than that. Each is taught with several seeds, for two trainings on the very
+same pictures differ too. Each control is put to the same pictures, which none of them has seen.
 """
 
 import json
@@ -101,9 +101,13 @@ def judged(shop: Workshop, pairs: Sequence[Pair]) -> list[float]:
 
 
 def measure(
-    folder: Path, counts: tuple[int, int], shares: tuple[float, float], settings: Sequence[str]
+    folder: Path,
+    counts: tuple[int, int],
+    shares: tuple[float, float],
+    seeds: Sequence[int],
+    settings: Sequence[str],
 ) -> list[dict[str, object]]:
-    """A row for each of the four."""
+    """A row for each of the four, over all seeds."""
     pictures, held_out = counts
     given = [f"images={json.dumps(str(folder))}", *settings]
     config = load(TeachConfig, FOLDER.parent / "controlnet.toml", given)
@@ -119,38 +123,51 @@ def measure(
         "spoiled, cleaned by keep": (folder / "spoiled", KeepConfig()),
         "clean, no more than that": (folder / "clean", KeepConfig()),
     }
-    rows, found = list[dict[str, object]](), dict[str, list[float]]()
-    learnt = 0
+    rows, found = list[dict[str, object]](), dict[str, list[list[float]]]()
+    learnt = kept = 0
     for number, (name, (source, keep)) in enumerate(cases.items()):
         fewer = [f"train.pairs={learnt}"] if "no more" in name else []
-        shop = taught(source, folder / f"run-{number}", keep, [*settings, *fewer])
-        learnt = learnt if fewer else len(shop.division().training)
-        found[name] = judged(shop, asked)
-        mean = bootstrap_mean(found[name])
-        less = bootstrap_difference(found[name], found["clean"])
+        found[name] = []
+        for seed in seeds:
+            run = folder / f"run-{number}-{seed}"
+            shop = taught(source, run, keep, [*settings, f"train.seed={seed}", *fewer])
+            found[name].append(judged(shop, asked))
+            learnt = learnt if fewer else len(shop.division().training)
+            kept = len(shop.kept())
         rows.append(
-            {
-                "case": name,
-                "pairs": len(shop.kept()),
-                "learnt from": learnt,
-                "fidelity": mean.mean,
-                "from": mean.low,
-                "to": mean.high,
-                "over clean": less.mean,
-                "over, from": less.low,
-                "over, to": less.high,
-            }
+            _row(name, found[name], found["clean"]) | {"pairs": kept, "learnt from": learnt}
         )
     return rows
 
 
+def _row(
+    name: str, found: Sequence[Sequence[float]], clean: Sequence[Sequence[float]]
+) -> dict[str, object]:
+    """Of fidelities by seed and picture; intervals over pictures, seeds averaged."""
+    of_pictures = np.mean(found, axis=0).tolist()
+    mean = bootstrap_mean(of_pictures)
+    over = bootstrap_difference(of_pictures, np.mean(clean, axis=0).tolist())
+    by_seed = [float(np.mean(one)) for one in found]
+    return {
+        "case": name,
+        "fidelity": mean.mean,
+        "from": mean.low,
+        "to": mean.high,
+        "over clean": over.mean,
+        "over, from": over.low,
+        "over, to": over.high,
+        "by seed": ", ".join(f"{one:.3f}" for one in by_seed),
+    }
+
+
 def main() -> None:
-    """Teach three controls; go on in `--folder` where it was stopped."""
+    """Teach four controls with each seed; go on in `--folder` where it was stopped."""
     parser = arguments(QUESTION)
     parser.add_argument("--pictures", type=int, default=800)
     parser.add_argument("--held-out", type=int, default=96)
     parser.add_argument("--spoiled", type=float, default=0.3, help="share with a fault")
     parser.add_argument("--mixed", type=float, default=0.3, help="share mixed up")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of training")
     parser.add_argument("--folder", type=Path, help="to work in, and to go on in")
     parser.add_argument("--set", nargs="*", default=[], dest="settings", help="of the recipe")
     given = parser.parse_args()
@@ -158,7 +175,7 @@ def main() -> None:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         counts, shares = (given.pictures, given.held_out), (given.spoiled, given.mixed)
-        rows = measure(folder, counts, shares, given.settings)
+        rows = measure(folder, counts, shares, given.seeds, given.settings)
     publish("cleaned", QUESTION, rows, given.record)
 
 

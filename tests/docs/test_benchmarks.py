@@ -18,7 +18,7 @@ SMALL = {
     "memory": ("--texts", "20"),
     "faults": ("--kinds", "canny", "--pictures", "60"),
     "cleaned": (
-        *("--pictures", "40", "--held-out", "6", "--set", "train.steps=1"),
+        *("--pictures", "40", "--held-out", "6", "--seeds", "0", "1", "--set", "train.steps=1"),
         *("validation.pictures=2", "evaluate.pictures=2"),
     ),
     "functions": ("--tokens", "3000", "--questions", "4", "--passes", "1", "--seeds", "3", "4"),
