@@ -38,7 +38,7 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.latents import encode_pairs
 from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.records import encode_png
-from graft.controlnet.train import TrainConfig, Trainee, loss_of_pictures
+from graft.controlnet.trainee import TrainConfig, Trainee, loss_of_pictures
 from graft.models.diffusion import load_diffusion, to_hint, to_signed
 from graft.models.recompute import Recompute
 from graft.train.loop import fit

@@ -9,7 +9,8 @@ from graft.controlnet.latents import encode_pairs
 from graft.controlnet.lessons import Lesson
 from graft.controlnet.records import encode_png
 from graft.controlnet.sampling import RunConfig
-from graft.controlnet.train import Progress, TrainConfig, train
+from graft.controlnet.train import Progress, train
+from graft.controlnet.trainee import TrainConfig
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.models.diffusion import DiffusionModel
 from small_bases import make_base

@@ -13,7 +13,7 @@ from graft.controlnet import workshop
 from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.lessons import Lesson, mirror
 from graft.controlnet.records import read_png
-from graft.controlnet.train import TrainConfig
+from graft.controlnet.trainee import TrainConfig
 from graft.controlnet.validation import Validation, ValidationConfig
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.models.diffusion import DiffusionModel

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from graft.controlnet import lessons as lessons_module
 from graft.controlnet.lessons import read_lessons
-from graft.controlnet.train import Trainee, loss_of_pictures, train
+from graft.controlnet.train import train
+from graft.controlnet.trainee import Trainee, loss_of_pictures
 from graft.errors import DataError, ModelError
 from graft.models.recompute import Recompute
 from graft.train import loop

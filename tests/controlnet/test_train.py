@@ -14,7 +14,8 @@ from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
 from graft.controlnet.run import load_control
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.controlnet.train import Trainee, train
+from graft.controlnet.train import train
+from graft.controlnet.trainee import Trainee
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.recompute import Recompute

@@ -32,7 +32,7 @@ from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.keep import KeepConfig
 from graft.controlnet.records import PAIR
 from graft.controlnet.tiles import picture_of
-from graft.controlnet.train import TrainConfig, new_controlled
+from graft.controlnet.trainee import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
 from graft.models.diffusion import DiffusionModel, load_diffusion

@@ -11,7 +11,7 @@ from typing import cast
 
 from graft.controlnet.control import ControlConfig
 from graft.controlnet.study.variants import Variant
-from graft.controlnet.train import TrainConfig
+from graft.controlnet.trainee import TrainConfig
 from graft.controlnet.workshop import TeachConfig
 
 RELATED = "softedge"
