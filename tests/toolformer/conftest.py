@@ -1,6 +1,8 @@
 """A small model that was really taught, in a few seconds, to call two tools in a few texts."""
 
 import datetime
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from graft.toolformer.dataset import Text
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.tool import Tool
+from small_functions import FILES, write_functions
 from small_lessons import Lesson, new_model, taught_model
 from small_models import TOKENIZERS, make_model
 
@@ -54,3 +57,26 @@ def prompts() -> list[Text]:
 def reader(request: pytest.FixtureRequest) -> HuggingFaceModel:
     """One random model with each kind of tokenizer."""
     return make_model("llama", request.param)
+
+
+@pytest.fixture(scope="session")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a taught model's, and three functions of it, one within the other."""
+    folder = tmp_path_factory.mktemp("functions")
+    write_functions(folder)
+    return folder
+
+
+@pytest.fixture
+def write_function(functions: Path) -> Callable[..., Path]:
+    """Writes one of the files with more settings, beside them."""
+
+    def written(like: str, more: str = "", file: str = "own", **instead: str) -> Path:
+        text = FILES[like]
+        for old, new in instead.items():
+            text = "\n".join(new if one.startswith(old) else one for one in text.split("\n"))
+        path = functions / f"{file}.toml"
+        path.write_text(text + more)
+        return path
+
+    return written
