@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from searching import FOUND
+from searching import FOUND, TANTIVY
 from stopwatch import arguments, publish
 
 from graft.errors import GraftError
@@ -25,7 +25,7 @@ from graft.toolformer.tools.passages import Passage
 from graft.world.shipped import write_world
 
 QUESTION = "search: paragraphs indexed and queries answered, each in a process of its own"
-SIDES, WORKS = ("graft", "bm25s"), ("index", "ask")
+SIDES, WORKS = ("graft", TANTIVY, "bm25s"), ("index", "ask")
 
 Row = dict[str, object]
 
@@ -98,20 +98,24 @@ def row(case: str, runs: Sequence[dict[str, object]]) -> Row:
 def measured(
     folder: Path, questions: Sequence[tuple[str, str, str]], count: int, repeats: int
 ) -> list[Row]:
-    """Both sides in turn, so often."""
+    """Each side in turn, so often."""
     runs = {(work, side): list[dict[str, object]]() for work in WORKS for side in SIDES}
     for _ in range(repeats):
         for work, side in runs:
             runs[work, side].append(one_run(side, work, folder))
     said = {"index": f"index {count:,} paragraphs", "ask": f"{len(questions):,} queries"}
-    rows = [row(f"{said[work]}, {side}", some) for (work, side), some in runs.items()]
-    for work, (own, peer) in zip(WORKS, (rows[:2], rows[2:]), strict=True):
-        rows.append(_ratio(f"{said[work]}, bm25s / graft", own, peer))
-    both = [_sum(rows[place], rows[place + 2]) for place in (0, 1)]
-    rows.append(_ratio("both, bm25s / graft", *both))
+    rows = {one: row(f"{said[one[0]]}, {one[1]}", some) for one, some in runs.items()}
+    ratios = list[Row]()
+    for own in SIDES[:-1]:
+        for work in WORKS:
+            case = f"{said[work]}, bm25s / {own}"
+            ratios.append(_ratio(case, rows[work, own], rows[work, "bm25s"]))
+        both = [_sum(rows["index", side], rows["ask", side]) for side in (own, "bm25s")]
+        ratios.append(_ratio(f"both, bm25s / {own}", *both))
+    found = list[Row]()
     for side in SIDES:
         told = bootstrap_mean(hits(runs["ask", side][0]["found"], questions))
-        rows.append(
+        found.append(
             {
                 "case": f"answer among the first {FOUND}, percent, {side}",
                 "percent": 100 * told.mean,
@@ -119,7 +123,7 @@ def measured(
                 "to": 100 * told.high,
             }
         )
-    return rows
+    return [*rows.values(), *ratios, *found]
 
 
 def _ratio(case: str, own: Row, peer: Row) -> Row:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 FOUND = 5
+TANTIVY = "graft with tantivy"
 
 Titled = list[str]
 
@@ -25,11 +26,19 @@ def index_by_graft(folder: Path) -> None:
         pass
 
 
-def ask_graft(folder: Path) -> list[Titled]:
+def index_by_tantivy(folder: Path) -> None:
+    """As `graft tools index --engine tantivy` does."""
+    from graft.toolformer.tools.indexing import index_texts
+
+    for _ in index_texts([folder / "texts.jsonl"], folder / TANTIVY, engine="tantivy"):
+        pass
+
+
+def ask_graft(folder: Path, side: str = "graft") -> list[Titled]:
     """One query after the other, as the tool is asked."""
     from graft.toolformer.tools.index import Index
 
-    index = Index(folder / "graft")
+    index = Index(folder / side)
     return [[one.text for one in index.find(query, FOUND)] for query in queries(folder)]
 
 
@@ -75,6 +84,8 @@ def queries(folder: Path) -> list[str]:
 WORK: dict[tuple[str, str], Callable[[Path], object]] = {
     ("graft", "index"): index_by_graft,
     ("graft", "ask"): ask_graft,
+    (TANTIVY, "index"): index_by_tantivy,
+    (TANTIVY, "ask"): lambda folder: ask_graft(folder, TANTIVY),
     ("bm25s", "index"): index_by_bm25s,
     ("bm25s", "ask"): ask_bm25s,
 }

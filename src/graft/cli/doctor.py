@@ -50,6 +50,7 @@ NEEDED_FOR = {
     "pyyaml": "tools of HTTP services, make test",
     "mwparserfromhell": "search in Wikipedia dumps, make test",
     "libzim": "search in ZIM files, make test",
+    "tantivy": "search in millions of paragraphs, make test",
     "basedpyright": "make check",
     "beartype": "make test",
     "bm25s": "benchmarks/search.py",
@@ -77,7 +78,7 @@ _VARIABLES = {
     "OMP_NUM_THREADS": "the cores that torch takes; all by default",
     "OMP_WAIT_POLICY": "PASSIVE keeps small models fast on few cores",
 }
-_EXTRAS = ("hub", "mt", "wikipedia", "zim", "dev")
+_EXTRAS = ("hub", "mt", "wikipedia", "zim", "tantivy", "dev")
 _GIB = 2**30
 
 

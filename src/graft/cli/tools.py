@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -167,6 +167,10 @@ def index(
     sources: Annotated[list[Path], typer.Argument(help="files and folders of texts")],
     out: Annotated[Path, typer.Option(help="folder of the index, new or begun")],
     workers: Annotated[int, typer.Option(help="processes that read the markup of dumps")] = 1,
+    engine: Annotated[
+        Literal["sqlite", "tantivy"],
+        typer.Option(help="what finds words: tantivy is an extra, for millions of paragraphs"),
+    ] = "sqlite",
 ) -> None:
     """Make texts searchable: your own, a Wikipedia dump, a ZIM file. Goes on where it was.
 
@@ -175,7 +179,7 @@ def index(
     from graft.cli.progress import show
     from graft.toolformer.tools.indexing import index_texts, read_indexed
 
-    show(index_texts(sources, out, workers))
+    show(index_texts(sources, out, workers, engine))
     told = read_indexed(out)
     typer.echo(f"{told.documents:,} documents, {told.paragraphs:,} paragraphs")
     for reason, count in sorted(told.left_out.items(), key=lambda one: -one[1]):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from typer.testing import CliRunner
 from encyclopedias import articles, write_dump, write_zim
 from graft.cli.app import app
 from graft.errors import ConfigError, DataError, StoreError
-from graft.toolformer.tools import indexing
+from graft.toolformer.tools import indexing, tantivy_words
 from graft.toolformer.tools.index import Index, index_file
+from graft.toolformer.tools.index_writer import WORDS as LISTS
+from graft.toolformer.tools.index_writer import Engine
 from graft.toolformer.tools.indexing import index_texts, read_indexed
 from graft.toolformer.tools.tool import Context
 from graft.toolformer.tools.toolbox import tools_by_name
 from processes import finish, kill_when, start
 
+ENGINES: list[Engine] = ["sqlite", "tantivy"]
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 WORDS = "river town hill bridge old new long cold famous painter mayor sea north".split()
 
@@ -47,8 +51,8 @@ def write_texts(folder: Path, records: int) -> Path:
     return folder
 
 
-def build(out: Path, *sources: Path) -> None:
-    for _ in index_texts(sources, out):
+def build(out: Path, *sources: Path, engine: Engine = "sqlite") -> None:
+    for _ in index_texts(sources, out, engine=engine):
         pass
 
 
@@ -80,12 +84,15 @@ def test_an_index_of_every_kind_of_file_says_what_is_in_it(tmp_path: Path) -> No
     assert again.output.splitlines()[-len(said.splitlines()) + 3 :] == said.splitlines()[3:]
 
 
-def test_search_and_qa_read_the_folder_by_place_and_by_flag(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_search_and_qa_read_the_folder_by_place_and_by_flag(
+    tmp_path: Path, engine: Engine
+) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "Marie Curie.txt").write_text("Marie Curie was born in Warsaw in 1867.")
     (texts / "Eiffel Tower.txt").write_text("The Eiffel Tower was finished in 1889.")
-    build(tmp_path / "ix", texts)
+    build(tmp_path / "ix", texts, engine=engine)
     tools = tools_by_name([f"search:{tmp_path}/ix", f"qa:{tmp_path}/ix"])
     assert tools["Search"].answer("Curie born", Context()) == (
         "Marie Curie > Marie Curie was born in Warsaw in 1867."
@@ -99,18 +106,23 @@ def test_search_and_qa_read_the_folder_by_place_and_by_flag(tmp_path: Path) -> N
         tools_by_name([f"search:{tmp_path}/nowhere"])
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
+@pytest.fixture(scope="module", params=ENGINES)
+def large(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Engine, list[object]]:
     folder = tmp_path_factory.mktemp("large")
     texts = write_texts(folder / "texts", 1000)
-    build(folder / "whole", texts)
-    return texts, answers(folder / "whole")
+    build(folder / "whole", texts, engine=request.param)
+    return texts, request.param, answers(folder / "whole")
 
 
 SLOW = """
-import sys
-from graft.toolformer.tools import indexing
-indexing.PASSAGES_PER_STEP = 40
+import time
+from graft.toolformer.tools import indexing, tantivy_words
+from graft.toolformer.tools.index_writer import IndexWriter
+indexing.PASSAGES_PER_STEP, tantivy_words.ROWS_PER_STEP = 40, 100
+write = IndexWriter.write
+IndexWriter.write = lambda *told: (write(*told), time.sleep(0.05))
 from graft.cli import main
 main()
 """
@@ -118,11 +130,12 @@ main()
 
 @pytest.mark.parametrize("seed", range(3))
 def test_who_is_killed_goes_on_and_the_answers_are_the_same(
-    tmp_path: Path, large: tuple[Path, list[object]], seed: int
+    tmp_path: Path, large: tuple[Path, Engine, list[object]], seed: int
 ) -> None:
-    texts, expected = large
+    texts, engine, expected = large
     out, draw = tmp_path / "ix", random.Random(seed)
-    command = [sys.executable, "-c", SLOW, "tools", "index", str(texts), "--out", str(out)]
+    options = ["--out", str(out), "--engine", engine]
+    command = [sys.executable, "-c", SLOW, "tools", "index", str(texts), *options]
     before = 0
     for _ in range(3):
         wanted = before + draw.randint(60, 300)
@@ -149,12 +162,56 @@ def written(out: Path) -> int:
 
 
 def test_steps_of_any_size_give_the_same_answers(
-    tmp_path: Path, large: tuple[Path, list[object]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, large: tuple[Path, Engine, list[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, expected = large
+    texts, engine, expected = large
     monkeypatch.setattr(indexing, "PASSAGES_PER_STEP", 7)
-    build(tmp_path / "ix", texts)
+    monkeypatch.setattr(tantivy_words, "ROWS_PER_STEP", 13)
+    build(tmp_path / "ix", texts, engine=engine)
     assert answers(tmp_path / "ix") == expected
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+def test_word_lists_go_on_behind_the_last_rows_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    texts = write_texts(tmp_path / "texts", 100)
+    monkeypatch.setattr(tantivy_words, "ROWS_PER_STEP", 20)
+    build(tmp_path / "whole", texts, engine="tantivy")
+    building = index_texts([texts], tmp_path / "ix", engine="tantivy")
+    listed = (one.done for one in building if one.stage == "join word lists")
+    assert [next(listed) for _ in range(steps)] == [20 * n for n in range(1, steps + 1)]
+    building.close()
+    with pytest.raises(DataError, match="not a finished search index"):
+        Index(tmp_path / "ix")
+    left = index_texts([texts], tmp_path / "ix", engine="tantivy")
+    listed = (one.done for one in left if one.stage == "join word lists")
+    assert next(listed) == 20 * (steps + 1)
+    assert list(listed)[-1] == Index(tmp_path / "whole").passages
+    assert answers(tmp_path / "ix") == answers(tmp_path / "whole")
+
+
+def test_another_engine_a_missing_one_and_damaged_lists_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, out = tmp_path / "one.txt", tmp_path / "ix"
+    one.write_text("Alpha.")
+    build(out, one, engine="tantivy")
+    with pytest.raises(StoreError, match=r"the engine \(tantivy\) changed since, or was"):
+        build(out, one)
+    lists = index_file(out).with_name(LISTS)
+    with monkeypatch.context() as without:
+        without.setattr(tantivy_words, "find_spec", lambda _name: None)
+        for asked in (lambda: Index(out), lambda: build(tmp_path / "x", one, engine="tantivy")):
+            with pytest.raises(ConfigError, match=r"pip install 'graft-models\[tantivy\]'"):
+                asked()
+    assert not (tmp_path / "x").exists()
+    (lists / "meta.json").write_text("{")
+    with pytest.raises(DataError, match=r"words: no word lists, or damaged: .*delete .*/ix"):
+        Index(out)
+    shutil.rmtree(lists)
+    with pytest.raises(DataError, match=r"words: no word lists, or damaged: .*delete .*/ix"):
+        Index(out)
 
 
 def test_another_process_is_refused(tmp_path: Path) -> None:

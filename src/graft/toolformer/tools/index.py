@@ -1,6 +1,7 @@
-"""A full-text index on disk: SQLite's FTS5 and its BM25, nothing to serve or to load.
+"""A full-text index on disk and its BM25, nothing to serve or to load.
 
-An index is written whole or not at all, and again only when its source has changed.
+SQLite's FTS5 finds words, or in a large index tantivy, whose lists then lie beside SQLite's
+file. An index is written whole or not at all, and again only when its source has changed.
 """
 
 import math
@@ -21,8 +22,9 @@ from pathlib import Path
 from graft.errors import DataError
 from graft.store.whole import PARTIAL, writing
 from graft.toolformer.tools.documents import fingerprint_of, read_passages
-from graft.toolformer.tools.index_writer import IndexWriter
+from graft.toolformer.tools.index_writer import WORDS, IndexWriter
 from graft.toolformer.tools.passages import Passage
+from graft.toolformer.tools.tantivy_words import WordLists
 
 MAX_QUERY_CHARACTERS = 1000
 MAX_TERMS = 32
@@ -47,6 +49,8 @@ STAGE = "index"
 class _Meta:
     fingerprint: str
     passages: int
+    listed_beside: bool
+    """Whether words are found by tantivy's lists, not by SQLite."""
 
 
 def build_index(source: Path, index: Path) -> Path:
@@ -104,6 +108,7 @@ class Index:
         self.fingerprint = meta.fingerprint
         self.passages = meta.passages
         self._path = path
+        self._lists = WordLists(path.with_name(WORDS)) if meta.listed_beside else None
         self._idle: deque[sqlite3.Connection] = deque()
         self._lock = threading.Lock()
         self._passages_with = lru_cache(maxsize=10_000)(self._count)
@@ -115,6 +120,9 @@ class Index:
         if not terms:
             return []
         with self._connection() as connection:
+            if self._lists is not None:
+                best = self._lists.best(terms, limit)
+                return [passage for row in best for passage in _read_row(connection, row)]
             rows: list[tuple[str, str]] = connection.execute(
                 "SELECT title, text FROM passage WHERE passage MATCH ?"
                 " ORDER BY bm25(passage), rowid LIMIT ?",
@@ -135,6 +143,8 @@ class Index:
         return math.log((1 + self.passages) / (1 + self._passages_with(word)))
 
     def _count(self, term: str) -> int:
+        if self._lists is not None:
+            return self._lists.count(term)
         with self._connection() as connection:
             [[count]] = connection.execute(
                 "SELECT count(*) FROM passage WHERE passage MATCH ?", (f'"{term}"',)
@@ -150,6 +160,11 @@ class Index:
             yield connection
         finally:
             self._idle.append(connection)
+
+
+def _read_row(connection: sqlite3.Connection, row: int) -> list[Passage]:
+    found = connection.execute("SELECT title, text FROM passage WHERE rowid = ?", (row,))
+    return [Passage(title, text) for title, text in found]
 
 
 def read_terms(text: str) -> list[str]:
@@ -176,9 +191,12 @@ def _read_meta(path: Path) -> _Meta | None:
     try:
         with closing(_open(path)) as connection:
             [row] = connection.execute("SELECT fingerprint, passages FROM meta").fetchall()
+            [[table]] = connection.execute(
+                "SELECT sql FROM sqlite_master WHERE name = 'passage'"
+            ).fetchall()
     except (sqlite3.DatabaseError, ValueError):
         return None
-    return _Meta(*row)
+    return _Meta(*row, listed_beside="fts5" not in str(table))
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -10,20 +10,38 @@ import sqlite3
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from graft.errors import StoreError
 from graft.toolformer.tools.passages import Passage
+from graft.toolformer.tools.tantivy_words import add_rows
 
+Engine = Literal["sqlite", "tantivy"]
+"""What finds words: SQLite itself, or tantivy's lists beside it, for millions of passages."""
 SCHEMA = """
 CREATE TABLE meta (fingerprint TEXT NOT NULL, passages INTEGER NOT NULL);
 CREATE TABLE state (told TEXT NOT NULL);
-CREATE VIRTUAL TABLE passage
-    USING fts5(title, text, tokenize = 'porter unicode61 remove_diacritics 2');
 """
+TABLE: dict[Engine, str] = {
+    "sqlite": "CREATE VIRTUAL TABLE passage"
+    " USING fts5(title, text, tokenize = 'porter unicode61 remove_diacritics 2');\n",
+    "tantivy": "CREATE TABLE passage (title TEXT NOT NULL, text TEXT NOT NULL);\n",
+}
+WORDS = "words"
+"""The folder of tantivy's lists, beside SQLite's file."""
 CACHE_KIB, LISTS_BYTES = 32 << 10, 16 << 20
 """Memory of SQLite's pages, and of word lists before they are written."""
 MERGED_PAGES = 2000
 """Of word lists that are joined in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """How far the joining of word lists is, in steps of which not all are known, or in rows."""
+
+    done: int
+    total: int
+    unit: str
 
 
 @dataclass(slots=True)
@@ -46,8 +64,9 @@ class IndexWriter:
         StoreError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: Engine = "sqlite") -> None:
         self._path = path
+        self._engine: Engine = engine
         with writing_index(path):
             self._database = sqlite3.connect(path, isolation_level=None)
             self._prepare()
@@ -76,8 +95,12 @@ class IndexWriter:
             told = json.dumps(asdict(self.state))
             self._database.execute("INSERT INTO state VALUES (?)", (told,))
 
-    def join(self) -> Generator[int]:
-        """Join the word lists so that they are read quickly, in steps; gives their number."""
+    def join(self) -> Generator[Joined]:
+        """Make the word lists such that they are read quickly, in steps."""
+        joined = self._list_rows() if self._engine == "tantivy" else self._merge_lists()
+        yield from joined
+
+    def _merge_lists(self) -> Generator[Joined]:
         steps, wanted = 0, -MERGED_PAGES  # negative: the first step, which looks at all
         while True:
             with writing_index(self._path), self._step():
@@ -87,9 +110,21 @@ class IndexWriter:
                 )
                 changed = self._database.total_changes - before
             wanted, steps = MERGED_PAGES, steps + 1
-            yield steps
+            yield Joined(steps, steps, "steps")
             if changed < 2:  # as SQLite's documentation tells that nothing is left
                 return
+
+    def _list_rows(self) -> Generator[Joined]:
+        total = self.state.passages
+        for done in add_rows(self._path.with_name(WORDS), self._rows_after):
+            yield Joined(done, total, "paragraphs")
+
+    def _rows_after(self, row: int) -> Iterable[tuple[int, str]]:
+        return self._database.execute(
+            "SELECT rowid, title || char(10) || text FROM passage"
+            " WHERE rowid > ? ORDER BY rowid",
+            (row,),
+        )
 
     def finish(self, fingerprint: str) -> None:
         """Declare it whole; from then on it is read."""
@@ -104,11 +139,12 @@ class IndexWriter:
         self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         with self._step():
             there = self._database.execute("SELECT 1 FROM sqlite_master").fetchone()
-            for statement in () if there else SCHEMA.split(";\n"):
+            for statement in () if there else (SCHEMA + TABLE[self._engine]).split(";\n"):
                 self._database.execute(statement)
-            self._database.execute(
-                f"INSERT INTO passage (passage, rank) VALUES ('hashsize', {LISTS_BYTES})"
-            )
+            if self._engine == "sqlite":
+                self._database.execute(
+                    f"INSERT INTO passage (passage, rank) VALUES ('hashsize', {LISTS_BYTES})"
+                )
 
     @contextlib.contextmanager
     def _step(self) -> Generator[None]:

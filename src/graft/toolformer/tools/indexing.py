@@ -2,6 +2,7 @@
 
 FOLDER/recipe.json              which texts it is of
 FOLDER/index/passages.sqlite    the index, which is written step by step
+FOLDER/index/words/             where tantivy is to find words: its lists of them
 FOLDER/index/manifest.json      written last: what is in it and what was left out
 """
 
@@ -23,8 +24,9 @@ from graft.toolformer.tools.documents import (
     source_files,
 )
 from graft.toolformer.tools.index import STAGE, index_file
-from graft.toolformer.tools.index_writer import IndexWriter, State
+from graft.toolformer.tools.index_writer import Engine, IndexWriter, State
 from graft.toolformer.tools.passages import WORDS_PER_PASSAGE, Passage
+from graft.toolformer.tools.tantivy_words import require_tantivy
 
 PASSAGES_PER_STEP, SECONDS_PER_STEP = 10_000, 2.0
 """So much is lost at most where the command is killed."""
@@ -54,38 +56,44 @@ class Indexed:
     first_left_out: dict[str, str]
 
 
-def index_texts(sources: Sequence[Path], out: Path, workers: int = 1) -> Iterator[Progress]:
+def index_texts(
+    sources: Sequence[Path], out: Path, workers: int = 1, engine: Engine = "sqlite"
+) -> Iterator[Progress]:
     """Build the index of `sources` in the folder `out`, or go on where it was left.
 
     Args:
         sources: files and folders of texts, in this order.
         out: a new folder, or one that was begun with the same texts.
         workers: processes that turn the markup of dumps into text; the answers are the same.
+        engine: what finds words: `sqlite`, which needs nothing, or `tantivy`, which is many
+            times faster in a large index.
 
     Raises:
-        ConfigError: there are no sources, or no workers.
+        ConfigError: there are no sources, or no workers, or tantivy is not installed.
         DataError: a source is damaged, or nothing in it can be used.
         StoreError: `out` is of other texts, is worked on by another process, or cannot be
             written.
     """
     if not sources or workers < 1:
         raise ConfigError("name texts to index, and at least one worker (--workers 1)")
+    if engine == "tantivy":
+        require_tantivy(out)
     files = [path for source in sources for path in source_files(source)]
     total = _megabytes(sum(path.stat().st_size for path in files))
     prints = list[str]()
     for seen in _looked_at(sources, prints):
         yield Progress("look at texts", _megabytes(seen), total)
-    recipe = _recipe(sources, prints)
+    recipe = _recipe(sources, prints, engine)
     _refuse_other_texts(out, recipe)
     with Run.open(out, recipe) as run:
         if run.finished(STAGE) is None:
             run.folder(STAGE)
-            with IndexWriter(index_file(out)) as writer:
+            with IndexWriter(index_file(out), engine) as writer:
                 yield from _build(writer, files, total, workers)
                 if not writer.state.passages:
                     raise DataError(f"{', '.join(map(str, sources))}: holds no text")
                 if not writer.finished:
-                    writer.finish(_fingerprint(prints))
+                    writer.finish(_fingerprint(prints, engine))
                 state = writer.state
             run.finish(STAGE, _summary(state))
 
@@ -134,7 +142,7 @@ def _build(
         at = _megabytes(ends[state.file] + meter.at)
         yield Progress("index", at, total, note)
     for step in writer.join():
-        yield Progress("join word lists", step, step, unit="steps")
+        yield Progress("join word lists", step.done, step.total, unit=step.unit)
 
 
 def _steps(
@@ -182,13 +190,16 @@ def _megabytes(size: int) -> int:
     return -(-size // _MB)
 
 
-def _recipe(sources: Sequence[Path], prints: Sequence[str]) -> dict[str, object]:
+def _recipe(
+    sources: Sequence[Path], prints: Sequence[str], engine: Engine
+) -> dict[str, object]:
     """The texts by their names and contents: they may be moved, and not be changed."""
     told = [
         {"name": source.resolve().name, "fingerprint": one}
         for source, one in zip(sources, prints, strict=True)
     ]
-    return {"texts": told, "words per passage": WORDS_PER_PASSAGE}
+    other = {} if engine == "sqlite" else {"engine": engine}
+    return {"texts": told, "words per passage": WORDS_PER_PASSAGE, **other}
 
 
 def _refuse_other_texts(out: Path, recipe: dict[str, object]) -> None:
@@ -199,6 +210,8 @@ def _refuse_other_texts(out: Path, recipe: dict[str, object]) -> None:
             for one in cast("list[dict[str, str]]", recipe["texts"])
             if one not in cast("list[dict[str, str]]", begun.get("texts", []))
         ]
+        if not names and begun.get("engine") != recipe.get("engine"):
+            names = [f"the engine ({begun.get('engine', 'sqlite')})"]
         what = f"{', '.join(names)} changed since, or was" if names else "was"
         raise StoreError(
             f"{out}: {what} not what this index was begun with; choose another --out, or delete"
@@ -206,8 +219,10 @@ def _refuse_other_texts(out: Path, recipe: dict[str, object]) -> None:
         )
 
 
-def _fingerprint(prints: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(prints).encode()).hexdigest()
+def _fingerprint(prints: Sequence[str], engine: Engine) -> str:
+    """Of all that answers hang on: two engines rank a little differently."""
+    told = prints if engine == "sqlite" else [*prints, engine]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _summary(state: State) -> dict[str, object]:
