@@ -24,6 +24,7 @@ import torch
 from diffusers import ControlNetModel
 from diffusers.utils.logging import disable_progress_bar
 from live import Live, fill_with_fakes
+from resident import resident_mib
 from stable_diffusion import Script, ids_of, make_parts, save_pipeline
 from stopwatch import Row, arguments, each_in_turn, publish
 from torch import Tensor
@@ -201,15 +202,9 @@ def peak(side: str, folder: Path, pixels: int) -> float:
 def be_measured(side: str, folder: Path, pixels: int) -> None:
     """Take three steps in this process and print the rise in MiB."""
     torch.set_num_threads(2)
-    before = _resident("VmRSS")
+    before = resident_mib("VmRSS")
     trained(side, folder, pixels).train(3)
-    sys.stdout.write(json.dumps((_resident("VmHWM") - before) / 1024) + "\n")
-
-
-def _resident(name: str) -> int:
-    """KiB of this process, now (VmRSS) or at most (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    sys.stdout.write(json.dumps(resident_mib("VmHWM") - before) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from resident import resident_mib
 from stopwatch import arguments, publish
 
 QUESTION = "memory: peak of gather, annotate by rules, score and keep, by texts in the corpus"
@@ -27,8 +27,7 @@ def stages(corpus: Path, out: Path) -> None:
     for stage in before:
         for _ in stage(shop):
             pass
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told = {"MiB": kib / 1024, "seconds": time.perf_counter() - began}
+    told = {"MiB": resident_mib("VmHWM"), "seconds": time.perf_counter() - began}
     sys.stdout.write(json.dumps(told) + "\n")
 
 

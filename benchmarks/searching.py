@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from resident import resident_mib
+
 FOUND = 5
 TANTIVY = "graft with tantivy"
 
@@ -91,12 +93,6 @@ WORK: dict[tuple[str, str], Callable[[Path], object]] = {
 }
 
 
-def _peak_kib() -> int:
-    """Of this program alone: what `getrusage` says may be the parent's, before it began."""
-    told = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(told.partition("VmHWM:")[2].split()[0])
-
-
 def main() -> None:
     """Do one side's work and say what it took."""
     side, work, place = sys.argv[1:]
@@ -109,7 +105,7 @@ def main() -> None:
     told = {
         "CPU": used.ru_utime + used.ru_stime,
         "wall": wall,
-        "MiB": _peak_kib() / 1024,
+        "MiB": resident_mib("VmHWM"),
         "disk": sum(one.stat().st_size for one in (folder / side).rglob("*") if one.is_file()),
         "found": found,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live", "searching"}
+_HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live", "searching", "resident"}
 SMALL = {
     "annotate": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
     "keep": ("--bases", "seedling", "--documents", "2", "--repeats", "1"),
