@@ -33,7 +33,9 @@ class LibreTranslate:
             self._allowed = [authority_of(url)]
             codes = codes_by_language(self._offered())
         except ToolError as error:
-            raise ConfigError(f"the translation server '{url}': {error}") from error
+            raise ConfigError(
+                f"the translation server '{url}': {error}; is it running, and at this address?"
+            ) from error
         if to not in codes:
             raise ConfigError(
                 f"the translation server '{url}' does not translate into '{to}'; there are: "
