@@ -1,5 +1,6 @@
 """Schemas of strangers: checked against, never fetched, and bounded in time."""
 
+import contextlib
 import socket
 import time
 
@@ -65,3 +66,90 @@ def test_half_of_a_character_goes_nowhere() -> None:
     with pytest.raises(ToolError, match="half of a character"):
         arguments.read('a="\\ud800"')
     assert arguments.read('a="\\ud83d\\ude00"') == {"a": "\U0001f600"}
+
+
+BROKEN: dict[str, object] = {
+    "a list": [1],
+    "unknown": {"type": "nope"},
+    "minimum": {"minimum": "z"},
+    "required": {"required": 5},
+    "enum": {"enum": 5},
+    "zero": {"multipleOf": 0},
+    "properties": {"properties": [1]},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_a_reference_leads_to_may_be_broken_and_costs_the_answer_alone(name: str) -> None:
+    arguments = schema_arguments({"properties": {"a": {"$ref": "#/x"}}, "x": BROKEN[name]})
+    for value in ("1", "text", "(1, 2)", '{"a": 1}', "null"):
+        with contextlib.suppress(ToolError):
+            arguments.read(f"a={value}")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$id": "http://[", "properties": {"a": {"$ref": "y#/z"}}},
+        {"properties": {"a": {"$ref": "#/required/x"}}, "required": ["a"]},
+        {"properties": {"a": {"$ref": "#/%E0%A4%A/x"}}},
+    ],
+)
+def test_references_that_cannot_be_read_cost_the_answer_alone(
+    schema: dict[str, object],
+) -> None:
+    with pytest.raises(ToolError, match="its schema"):
+        schema_arguments(schema).read("a=1")
+
+
+def test_few_lines_that_lead_to_very_many_others_cost_little_time() -> None:
+    levels = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(40)}
+    schema = {"properties": {"a": {"$ref": "#/$defs/l0"}}, "$defs": {**levels, "l40": {}}}
+    arguments, started = schema_arguments(schema), time.monotonic()
+    for _ in range(2):
+        with pytest.raises(ToolError, match="leads to more than 10,000 others"):
+            arguments.read("a=1")
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("kind", ["number", "integer"])
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-Infinity", "1e400", "1_000", "\uff11", '"NaN"']
+)
+def test_what_is_no_finite_number_is_none(kind: str, value: str) -> None:
+    arguments = schema_arguments({"properties": {"a": {"type": kind, "minimum": 0}}})
+    with pytest.raises(ToolError, match="is not of type"):
+        arguments.read(f"a={value}")
+
+
+def test_a_number_of_any_length_is_checked_or_has_no_answer() -> None:
+    arguments = schema_arguments({"properties": {"a": {"type": "number", "multipleOf": 0.01}}})
+    assert arguments.read('a="-2.50"') == {"a": -2.5}
+    for value in ("9" * 400, "9" * 5000, f'"{"9" * 5000}"'):
+        with pytest.raises(ToolError):
+            arguments.read(f"a={value}")
+
+
+@pytest.mark.parametrize("pattern", [r"^\p{L}+$", r"^(?<year>\d{4})$", "["])
+def test_the_dialect_of_a_regular_expression_is_no_matter(pattern: str) -> None:
+    schema = {"properties": {"a": {"type": "string", "pattern": pattern}}}
+    assert schema_arguments(schema).read("x") == {"a": "x"}
+
+
+def test_the_draft_that_a_schema_names_is_held_to() -> None:
+    pair = {"type": "array", "items": [{"type": "integer"}, {"type": "string"}]}
+    seven = "http://json-schema.org/draft-07/schema#"
+    arguments = schema_arguments({"$schema": seven, "properties": {"a": pair}})
+    assert arguments.read('a=(1, "x")') == {"a": [1, "x"]}
+    with pytest.raises(ToolError, match="is not of type 'integer'"):
+        arguments.read('a=("x", "x")')
+    with pytest.raises(ConfigError, match="no JSON schema"):
+        schema_arguments({"properties": {"a": pair}})
+
+
+def test_what_may_be_null_in_openapi_30_may() -> None:
+    one = {"type": "string", "enum": ["x"], "nullable": True}
+    arguments = schema_arguments({"properties": {"a": one, "b": {}}}, openapi_30=True)
+    assert arguments.read("a=null") == {"a": None}
+    with pytest.raises(ToolError, match="is not one of"):
+        arguments.read('a="y"')

@@ -4,61 +4,113 @@ A schema is a stranger's: it is never fetched from elsewhere, and its regular ex
 may take any time, are left to whoever wrote it.
 """
 
-import contextlib
 import json
-from collections.abc import Mapping
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import jsonschema
-from jsonschema.validators import extend
+from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments, Values
 
+MOST_REFERENCES = 10_000
+"""That are followed to check one call: few lines of schema can ask for any number of them."""
 
-def _left_out(*_: object) -> tuple[()]:
-    return ()
+LONGEST_NUMBER = 1000
+"""Characters of a whole number."""
 
-
-_LEFT_OUT = dict.fromkeys(("pattern", "patternProperties"), _left_out)
-_TODAY = extend(jsonschema.Draft202012Validator, _LEFT_OUT)
-_OPENAPI_30 = extend(jsonschema.Draft4Validator, _LEFT_OUT)
+_Keyword = Callable[[object, object, object, Mapping[str, object]], Iterable[object]]
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_followed = threading.local()
 
 
 def schema_arguments(schema: Mapping[str, object], *, openapi_30: bool = False) -> Arguments:
     """What a JSON schema of an object asks for.
 
     Args:
-        schema: of JSON Schema 2020-12.
+        schema: of the draft that its `$schema` names, else of JSON Schema 2020-12.
         openapi_30: it is as OpenAPI 3.0 has them.
 
     Raises:
         ConfigError: it is no schema.
     """
-    kind = _OPENAPI_30 if openapi_30 else _TODAY
+    draft = validator_for(schema, default=jsonschema.Draft202012Validator)
+    draft = jsonschema.Draft4Validator if openapi_30 else draft
+    kind = cast("type[jsonschema.Draft202012Validator]", _bounded(draft, nullable=openapi_30))
     try:
-        kind.check_schema(schema)
+        # formats are not looked at: the dialect of its regular expressions is not Python's
+        kind.check_schema(schema, format_checker=jsonschema.FormatChecker(()))
     except (jsonschema.SchemaError, RecursionError) as error:
-        raise ConfigError(f"no JSON schema: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"no JSON schema: {str(error).splitlines()[0][:200]}") from error
     properties = _tables(schema.get("properties"))
     validator = kind(schema, registry=Registry())
     one_text = len(properties) == 1 and next(iter(properties.values())).get("type") == "string"
 
     def checked(values: Values) -> dict[str, object]:
         taken = {name: _as_asked(value, properties.get(name)) for name, value in values.items()}
+        _followed.references = 0
         try:
             fault = next(validator.iter_errors(cast("dict[str, str]", taken)), None)
+        except ToolError:
+            raise
         except Unresolvable as error:
-            raise ToolError(f"its schema names what is not in it: {error}") from None
+            raise ToolError(f"its schema names what is not in it: {error!s:.150}") from None
         except RecursionError:
             raise ToolError("its schema goes in circles") from None
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's schema leads to
+            raise ToolError(f"its schema cannot be held against this: {error!s:.150}") from None
         if fault is not None:
             raise ToolError(fault.message[:200])
         return taken
 
     return Arguments(tuple(properties), one_text, checked)
+
+
+def _bounded(draft: type, *, nullable: bool) -> type:
+    """A draft without regular expressions, that follows so many references and no more."""
+    keywords = cast("Mapping[str, _Keyword]", getattr(draft, "VALIDATORS"))  # noqa: B009
+    changed: dict[str, object] = dict.fromkeys(("pattern", "patternProperties"), _left_out)
+    for name in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if name in keywords:
+            changed[name] = _counted(keywords[name])
+    if nullable:  # OpenAPI 3.0.3, "Schema Object"
+        for name in ("type", "enum"):
+            changed[name] = _or_null(keywords[name])
+    return cast("type", extend(draft, changed))
+
+
+def _left_out(*_: object) -> tuple[()]:
+    return ()
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+    def checked(
+        validator: object, value: object, instance: object, schema: Mapping[str, object]
+    ) -> Iterable[object]:
+        _followed.references += 1
+        if _followed.references > MOST_REFERENCES:
+            raise ToolError(f"its schema leads to more than {MOST_REFERENCES:,} others")
+        return keyword(validator, value, instance, schema) or ()
+
+    return checked
+
+
+def _or_null(keyword: _Keyword) -> _Keyword:
+    def checked(
+        validator: object, value: object, instance: object, schema: Mapping[str, object]
+    ) -> Iterable[object]:
+        if instance is None and schema.get("nullable") is True:
+            return ()
+        return keyword(validator, value, instance, schema) or ()
+
+    return checked
 
 
 def _tables(properties: object) -> dict[str, Mapping[str, object]]:
@@ -75,7 +127,9 @@ def _as_asked(value: object, schema: Mapping[str, object] | None) -> object:
     kind = (schema or {}).get("type")
     if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
         return json.dumps(value)
-    if kind in ("number", "integer") and isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return int(value) if kind == "integer" else float(value)
+    if kind == "integer" and isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value) if len(value) <= LONGEST_NUMBER else value
+    if kind == "number" and isinstance(value, str) and _NUMBER.fullmatch(value):
+        number = float(value)
+        return number if math.isfinite(number) else value
     return value
