@@ -178,7 +178,7 @@ examples = ['Bare: [strip("A [B(1)] c")] A c']
     ):
         with pytest.raises(ConfigError, match=message):
             _ = Workshop(tmp_path, load(TeachConfig, recipe, [given])).tools
-    with pytest.raises(ConfigError, match="timeout_seconds is above 0"):
+    with pytest.raises(ConfigError, match="timeout_seconds is at least"):
         load(TeachConfig, recipe, ["tool.strip.timeout_seconds=0"])
 
 

@@ -156,7 +156,7 @@ def ledger(
     if not file.is_file():
         raise StoreError(f"{file}: no such file; name the answers.file of a run")
     table = Table("tool", "calls", "remembered", "refused", "late", "bugs", "seconds", "cost")
-    for one in Answers(file).spent():
+    for one in Answers(file, to_read=True).spent():
         counts = (one.calls, one.remembered, one.refusals, one.late, one.bugs)
         table.add_row(one.tool, *map(str, counts), f"{one.seconds:.2f}", f"{one.cost:g}")
     Console().print(table)

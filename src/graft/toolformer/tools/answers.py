@@ -9,13 +9,14 @@ import contextlib
 import datetime
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from graft.errors import StoreError, ToolError
 from graft.store.whole import writing
@@ -92,21 +93,31 @@ class Answers:
         mode: `remember` asks what is not known yet, but does not remember what came too late;
             `record` asks everything and remembers even that; `replay` asks nothing.
 
+        to_read: only look into it, as who shows the ledger does. A replay does no more where
+            the file cannot be written, and then its calls stand in no ledger.
+
     Raises:
         StoreError: the file cannot be opened, is damaged, or is something else; `replay` of a
             file that is not there.
     """
 
-    def __init__(self, path: Path, mode: Mode = "remember") -> None:
-        if mode == "replay" and not path.is_file():
-            raise StoreError(f"{path}: not there, so nothing can be replayed from it")
+    def __init__(self, path: Path, mode: Mode = "remember", *, to_read: bool = False) -> None:
+        if (mode == "replay" or to_read) and not path.is_file():
+            raise StoreError(f"{path}: not there, so nothing can be read from it")
+        if path.is_dir():
+            raise StoreError(f"{path}: a folder; name a file for the answers")
         self.path, self.mode = path, mode
+        self._to_read = to_read or (mode == "replay" and not _writable(path))
         self._lock = threading.RLock()
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
             self._connection = sqlite3.connect(
-                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                _address(path) if self._to_read else path,
+                timeout=WAIT_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=self._to_read,
             )
             self._prepare()
         weakref.finalize(self, self._connection.close)
@@ -125,10 +136,19 @@ class Answers:
             ).fetchone()
         if row is None:
             return None
-        outcome, text = str(row[0]), bytes(row[1]).decode(errors=_AS_IT_IS)
+        outcome, text = str(row[0]), self._text_of(row[1])
         if outcome == "answer":
             return text
         return LateError(text) if outcome == "late" else ToolError(text)
+
+    def _text_of(self, kept: object) -> str:
+        try:
+            return cast("bytes", kept).decode(errors=_AS_IT_IS)
+        except (AttributeError, UnicodeDecodeError) as error:  # another program wrote it
+            raise StoreError(
+                f"{self.path}: is damaged: an answer in it is no text; move it away, and what"
+                " it knew is asked again"
+            ) from error
 
     def require(self, tool: Tool, argument: str) -> None:
         """Raise StoreError where nothing may be asked."""
@@ -149,6 +169,8 @@ class Answers:
 
     def note(self, entry: Entry) -> None:
         """Write a call into the ledger."""
+        if self._to_read:
+            return
         row = (
             *(_now(), entry.tool, entry.version, _legible(entry.argument)),
             *(entry.outcome, int(entry.remembered), entry.seconds, entry.cost),
@@ -195,6 +217,9 @@ class Answers:
                 f"{self.path}: a database of something else (its table '{min(strange)}'); take"
                 " another file"
             )
+        if self._to_read:
+            self._connection.execute("SELECT 1 FROM answer, call LIMIT 1")
+            return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if version == 0:
@@ -206,16 +231,39 @@ class Answers:
         """Turns what the database cannot do into a `StoreError` with the remedy."""
         try:
             yield
-        except sqlite3.OperationalError as error:  # a full disk, no permission, a lock
-            raise StoreError(
-                f"{self.path}: cannot be used: {error}; free the disk or let other processes"
-                " end, and run the same command again"
-            ) from error
         except sqlite3.DatabaseError as error:
+            if remedy := _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF):
+                raise StoreError(
+                    f"{self.path}: cannot be used: {error}; {remedy}, and run the same command"
+                    " again"
+                ) from error
             raise StoreError(
                 f"{self.path}: is damaged or no file of answers ({error}); move it away, and"
                 " what it knew is asked again"
             ) from error
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "free the disk",
+    sqlite3.SQLITE_IOERR: "free the disk, or look after it",
+    sqlite3.SQLITE_BUSY: "let other processes end",
+    sqlite3.SQLITE_LOCKED: "let other processes end",
+    sqlite3.SQLITE_CANTOPEN: "let it and its folder be written, or name another file",
+    sqlite3.SQLITE_READONLY: "let it and its folder be written, or name another file",
+    sqlite3.SQLITE_PERM: "let it and its folder be written, or name another file",
+}
+"""What helps against what the database says; against all else, another file."""
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+
+
+def _address(path: Path) -> str:
+    """To be read; where nothing can be written beside it, and nothing is, without a lock."""
+    beside = path.with_name(f"{path.name}-wal")
+    alone = not _writable(path) and not (beside.is_file() and beside.stat().st_size)
+    return f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' * alone}"
 
 
 def open_answers(settings: AnswersConfig) -> Answers | None:

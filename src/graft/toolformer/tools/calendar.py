@@ -54,6 +54,9 @@ PROMPT = Prompt(
     ),
 )
 
+LONGEST_DATE = 100
+"""Characters of a date; reading one takes time with their square."""
+
 _MONTH = "|".join(MONTHS)
 _DATED = re.compile(
     r"(?<= )(?:"
@@ -153,6 +156,8 @@ def _date_in_url(found: re.Match[str]) -> datetime.date | None:
 
 
 def _date_of_string(written: str) -> datetime.date | None:
+    if len(written) > LONGEST_DATE:
+        return None
     try:
         if _ISO.fullmatch(written):
             return dateutil_parser.isoparse(written).date()

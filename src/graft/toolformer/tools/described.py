@@ -5,6 +5,7 @@ From these the annotation prompt is written, in the shape of the tools that graf
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, Json, calls_in, parse_arguments
 from graft.toolformer.call import strip as without_calls
 from graft.toolformer.tools.arguments import Arguments
-from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool
+from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool, require_bounds
 
 MAX_POSITIONS = 20
 """Places of one text in front of which a pattern proposes."""
@@ -21,8 +22,11 @@ LONGEST_DESCRIPTION = 400
 """Characters of a description that go into a prompt."""
 THEIR_SECONDS = 30.0
 """A server or a service has so long to answer, unless `ToolConfig` says otherwise."""
+LONGEST_NAME = 64
+"""Characters of a name in calls."""
 LONGEST_TEXT = 20_000
 """A pattern is sought in so many characters of a text."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +44,7 @@ class ToolConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no call could be made with."""
-        for name in ("timeout_seconds", "max_result_characters", "most_at_once", "most_calls"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is above 0")
+        require_bounds(self)
 
 
 def configured(tool: Tool, settings: ToolConfig) -> Tool:
@@ -68,6 +69,45 @@ def configured(tool: Tool, settings: ToolConfig) -> Tool:
     return replace(tool, **given)
 
 
+def distinct_names(theirs: Sequence[str]) -> list[str]:
+    """What tools that others name are called in calls: what cannot stand in one becomes `_`.
+
+    Names that would be the same get numbers, the later ones.
+    """
+    taken = list[str]()
+    for one in theirs:
+        name = re.sub(r"\W+", "_", one).strip("_")[:LONGEST_NAME]
+        name = name if name[:1].isalpha() and name[:1].isascii() else f"tool_{name}".strip("_")
+        called, number = name, 2
+        while called in taken:
+            called, number = f"{name}_{number}", number + 1
+        taken.append(called)
+    return taken
+
+
+def usable_tools(makers: Sequence[Callable[[], Tool]], told: str) -> list[Tool]:
+    """The tools that can be made of those that somebody offers; of the others a warning.
+
+    Args:
+        makers: make one each; `ConfigError` where it cannot be.
+        told: who offers them.
+
+    Raises:
+        ConfigError: none can.
+    """
+    found, faults = list[Tool](), list[str]()
+    for make in makers:
+        try:
+            found.append(make())
+        except ConfigError as error:
+            faults.append(str(error))
+    if not found:
+        raise ConfigError(f"{told}: {faults[0] if faults else 'offers no tools'}")
+    for fault in faults:
+        _log.warning("%s: left out: %s", told, fault)
+    return found
+
+
 def described_tool(
     name: str,
     description: str,
@@ -78,14 +118,12 @@ def described_tool(
     """A tool that somebody else describes, such as a server; with no examples yet.
 
     Args:
-        name: theirs; what cannot stand in a call becomes `_`.
+        name: as it stands in a call (see `distinct_names`).
         description: what it does.
         arguments: what it takes.
         answer: what it answers to checked values.
         told: all that they tell of it, as JSON can hold it: another version if that changes.
     """
-    name = re.sub(r"\W+", "_", name).strip("_")
-    name = name if name[:1].isalpha() and name[:1].isascii() else f"tool_{name}"
     written = json.dumps(told, default=str, sort_keys=True)
     return Tool(
         name=name,

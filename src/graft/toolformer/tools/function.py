@@ -10,15 +10,17 @@ the examples of the annotation prompt:
 """
 
 import asyncio
+import functools
 import hashlib
 import inspect
 import json
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Annotated, cast
 
 import pydantic
+import pydantic_core
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments, Values
@@ -70,7 +72,7 @@ def function_tool(
         ConfigError: the function cannot be a tool, an example or the pattern does not fit it,
             or a setting is unknown.
     """
-    name = str(settings.get("name", function.__name__))
+    name = str(settings.get("name") or _name_of(function))
     parameters, context = _parameters(function, name)
     arguments = arguments_of(_fields(parameters), name)
     description = _first_paragraph(function)
@@ -93,21 +95,29 @@ def function_tool(
     )
     try:
         return replace(found, **cast("dict[str, str]", settings))  # each of its own type
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{name}: {error}") from error
 
 
 def written(result: object) -> str:
-    """A result as text: strings as they are, all else as JSON.
+    """A result as text: strings as they are, all else as JSON; days, sets and classes too.
 
     Raises:
+        ToolError: it holds a number of too many digits.
         TypeError: JSON has no word for it.
     """
     if isinstance(result, str):
         return result
     if isinstance(result, pydantic.BaseModel):
         return result.model_dump_json()
-    return json.dumps(result, ensure_ascii=False)
+    try:
+        plain = pydantic_core.to_jsonable_python(result)
+    except pydantic_core.PydanticSerializationError as error:
+        raise TypeError(f"a result that JSON has no word for: {error}") from error
+    try:
+        return json.dumps(plain, ensure_ascii=False)
+    except ValueError as error:  # Python's limit of digits
+        raise ToolError(f"its result cannot be written: {error}") from error
 
 
 def _result(function: Callable[..., object], values: Mapping[str, object]) -> object:
@@ -126,7 +136,7 @@ def _parameters(
 ) -> tuple[dict[str, inspect.Parameter], str | None]:
     """Those that a call fills, and the name of the one that graft fills with the context."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(_written_out(function), include_extras=True)
         signature = inspect.signature(function)
     except (NameError, TypeError, ValueError) as error:
         raise ConfigError(f"{called}: its signature cannot be read: {error}") from error
@@ -143,6 +153,18 @@ def _parameters(
     return filled, context
 
 
+def _name_of(function: Callable[..., object]) -> str:
+    inner = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def _written_out(function: Callable[..., object]) -> Callable[..., object]:
+    """What was written with `def`: of a partial function or an object that is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
 def _fields(parameters: Mapping[str, inspect.Parameter]) -> dict[str, tuple[object, object]]:
     return {
         name: (one.annotation, ... if one.default is one.empty else one.default)
@@ -156,13 +178,17 @@ def arguments_of(fields: Mapping[str, tuple[object, object]], called: str) -> Ar
     Raises:
         ConfigError: values for them cannot be checked.
     """
+    named = {  # by names of ours, for pydantic keeps some for itself
+        f"argument_{number}": (Annotated[kind, pydantic.Field(alias=name)], default)
+        for number, (name, (kind, default)) in enumerate(fields.items())
+    }
     try:
         model = pydantic.create_model(  # pyright: ignore[reportCallIssue] - fields by name
             called,
             __config__=pydantic.ConfigDict(
-                extra="forbid", coerce_numbers_to_str=True, protected_namespaces=()
+                extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
             ),
-            **fields,  # pyright: ignore[reportArgumentType]
+            **named,  # pyright: ignore[reportArgumentType]
         )
     except (pydantic.PydanticUserError, NameError, TypeError) as error:
         raise ConfigError(f"{called}: its parameters cannot be checked: {error}") from error
@@ -174,7 +200,7 @@ def arguments_of(fields: Mapping[str, tuple[object, object]], called: str) -> Ar
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ToolError(f"{place}: {first['msg']}") from None
-        return {name: getattr(taken, name) for name in fields}
+        return {name: getattr(taken, one) for one, name in zip(named, fields, strict=True)}
 
     one_text = len(fields) == 1 and next(iter(fields.values()))[0] is str
     return Arguments(tuple(fields), one_text, checked)
@@ -185,8 +211,12 @@ def _first_paragraph(function: Callable[..., object]) -> str:
 
 
 def _hash_of(function: Callable[..., object]) -> str:
+    given = ""
+    if isinstance(function, functools.partial):
+        given = repr((function.args, sorted(function.keywords.items())))
+    inner = _written_out(function)
     try:
-        source = inspect.getsource(function)
+        source = inspect.getsource(inner)
     except (OSError, TypeError):
-        source = f"{function.__module__}.{function.__qualname__}"
-    return hashlib.blake2b(source.encode(), digest_size=6).hexdigest()
+        source = f"{inner.__module__}.{inner.__qualname__}"
+    return hashlib.blake2b((source + given).encode(), digest_size=6).hexdigest()

@@ -5,19 +5,19 @@ never run. Only the service's own address and public ones are reached (`reaching
 sign in come from the environment (`signing`).
 """
 
+import functools
 import json
+import logging
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import cast
 from urllib.parse import quote, urljoin
 
-import yaml
-
 from graft.errors import ConfigError, ToolError
-from graft.toolformer.tools.described import described_tool
+from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
+from graft.toolformer.tools.openapi_documents import Table, read_document
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.signing import (
@@ -33,25 +33,30 @@ from graft.toolformer.tools.tool import LateError, Tool
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MOST_OPERATIONS = 500
-MOST_BYTES = 8 << 20
-DEEPEST = 100
 _JSON = "application/json"
-
-Table = Mapping[str, object]
-
+_log = logging.getLogger(__name__)
 
 _SENT_IN = ("path", "query", "header")
 _FIELD, _BODY = "field of the body", "body"
+_NOT_SENT = frozenset(
+    "accept authorization connection content-encoding content-length content-type expect host"
+    " keep-alive te trailer transfer-encoding upgrade".split()
+)
+"""Headers that say how a request is sent, which is not the document's to say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of an operation, and where it goes: `_SENT_IN`, `_FIELD` or `_BODY`."""
+    """One argument of an operation, and where it goes: `_SENT_IN`, `_FIELD` or `_BODY`.
+
+    `argument` is what it is called in a call: its name, unless another one has that.
+    """
 
     name: str
     place: str
     schema: object
     required: bool
+    argument: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Operation:
     name: str
     description: str
     method: str
-    url: str
+    base: str
+    path: str
     parameters: tuple[Parameter, ...]
     security: object = None
     """OpenAPI's alternatives of security schemes."""
@@ -70,15 +76,15 @@ class Operation:
         """What is asked with these values.
 
         Raises:
-            ToolError: one is no part of a path.
+            ToolError: one is no part of a path, or leads elsewhere.
         """
-        url, body = self.url, dict[str, object]()
+        url, body = self.base.rstrip("/") + self.path, dict[str, object]()
         query, headers = dict[str, str | list[str]](), dict[str, str]()
         whole: object = None
         for one in self.parameters:
-            if one.name not in values:
+            if one.argument not in values:
                 continue
-            value = values[one.name]
+            value = values[one.argument]
             match one.place:
                 case "path":
                     url = url.replace(f"{{{one.name}}}", _part(one.name, value))
@@ -91,6 +97,8 @@ class Operation:
                     whole = value
                 case _:
                     body[one.name] = value
+        if authority_of(url) != authority_of(self.base):
+            raise ToolError(f"{url[:80]!r} leads away from the service")
         return Request(self.method, url, query, headers, body or whole)
 
 
@@ -108,28 +116,41 @@ def operation_tools(address: str) -> list[Tool]:
             would go to a host that is not named.
     """
     try:
-        where, *words = shlex.split(address)
-    except ValueError as error:  # nothing, or quotes that do not close
+        where, *words = shlex.split(address) or [""]
+    except ValueError as error:  # quotes that do not close
         raise ConfigError(f"the OpenAPI document '{address}': {error}") from error
+    if not where:
+        raise ConfigError("the OpenAPI document '': name its file or its URL")
     allowed, variables = split_words(words)
     is_url = where.startswith(("http://", "https://"))
     if is_url:
         allowed.append(_authority(where))
-    document = _read(where, allowed) if is_url else _read_file(Path(where))
+    document = read_document(where, allowed)
     base = _base(document, where if is_url else None, address)
     told = f"the OpenAPI document '{where}'"
     schemes = _table(_table(document.get("components")).get("securitySchemes"))
-    schemes = {name: _followed(document, one) for name, one in schemes.items()}
+    try:
+        schemes = {name: _followed(document, one) for name, one in schemes.items()}
+    except ConfigError as error:
+        raise ConfigError(f"{told}: {error}") from error
     keys = document_keys(variables, schemes, told)
     if keys:
         require_named(base, allowed, told)
-    tools = [
-        _tool(one, document, allowed, keys)
-        for one in islice(_operations(document, base), MOST_OPERATIONS)
-    ]
-    if not tools:
-        raise ConfigError(f"the OpenAPI document '{where}' describes no operations")
-    return tools
+    try:
+        operations = list(islice(_operations(document, base), MOST_OPERATIONS + 1))
+    except ConfigError as error:
+        raise ConfigError(f"{told}: {error}") from error
+    if len(operations) > MOST_OPERATIONS:
+        _log.warning("%s: only its first %d operations are tools", told, MOST_OPERATIONS)
+    del operations[MOST_OPERATIONS:]
+    names = distinct_names([one.name for one in operations])
+    return usable_tools(
+        [
+            functools.partial(_tool, replace(one, name=name), document, allowed, keys)
+            for name, one in zip(names, operations, strict=True)
+        ],
+        told,
+    )
 
 
 def _tool(
@@ -137,16 +158,16 @@ def _tool(
 ) -> Tool:
     schema = {
         "type": "object",
-        "properties": {one.name: one.schema for one in operation.parameters},
+        "properties": {one.argument: one.schema for one in operation.parameters},
         "components": document.get("components", {}),
     }
-    if required := [one.name for one in operation.parameters if one.required]:
+    if required := [one.argument for one in operation.parameters if one.required]:
         schema["required"] = required
     is_30 = str(document["openapi"]).startswith("3.0")
     try:
         arguments = schema_arguments(schema, openapi_30=is_30)
     except ConfigError as error:
-        raise ConfigError(f"the operation '{operation.name}': {error}") from error
+        raise ConfigError(f"its operation '{operation.name}': {error}") from error
     wanted = wanted_keys(operation.security, keys)
 
     def answer(values: Mapping[str, object]) -> str:
@@ -188,22 +209,35 @@ def _answer_of(response: Response, remedy: str = "") -> str:
 
 
 def _operations(document: Table, base: str) -> Iterator[Operation]:
-    for path, item in _table(document.get("paths")).items():
-        shared = _list(_table(item).get("parameters"))
+    for path, told_of_path in _table(document.get("paths")).items():
+        item = _followed(document, told_of_path)
         for method in METHODS:
-            told = _table(_table(item).get(method))
-            if told:
-                given = (*shared, *_list(told.get("parameters")))
-                sent = [_sent(_followed(document, one)) for one in given]
-                fields = _fields(told, document, {one.name for one in sent if one})
+            if told := _table(item.get(method)):
+                if not path.startswith("/"):
+                    raise ConfigError(f"its path '{path[:80]}' does not begin with /")
                 yield Operation(
                     str(told.get("operationId") or f"{method} {path}"),
                     str(told.get("summary") or told.get("description") or ""),
                     method.upper(),
-                    base.rstrip("/") + str(path),
-                    (*(one for one in sent if one), *fields),
+                    base,
+                    path,
+                    _parameters(document, item, told),
                     told.get("security", document.get("security")),
                 )
+
+
+def _parameters(document: Table, item: Table, told: Table) -> tuple[Parameter, ...]:
+    """Those of an operation, which go before its path's of the same name and place."""
+    sent = dict[tuple[str, str], Parameter]()
+    for one in (*_list(item.get("parameters")), *_list(told.get("parameters"))):
+        if (found := _sent(_followed(document, one))) is not None:
+            sent[found.name, found.place] = found
+    taken, called = set[str](), list[Parameter]()
+    for one in sent.values():
+        name = one.name if one.name not in taken else f"{one.name} in {one.place}"
+        called.append(replace(one, argument=name))
+        taken.add(name)
+    return (*called, *_fields(told, document, taken))
 
 
 def _sent(told: Table) -> Parameter | None:
@@ -211,8 +245,10 @@ def _sent(told: Table) -> Parameter | None:
     name, place = told.get("name"), str(told.get("in"))
     if not isinstance(name, str) or place not in _SENT_IN:
         return None
+    if place == "header" and name.lower() in _NOT_SENT:
+        return None
     required = place == "path" or told.get("required") is True
-    return Parameter(name, place, told.get("schema", {}), required)
+    return Parameter(name, place, told.get("schema", {}), required, name)
 
 
 def _fields(told: Table, document: Table, taken: Collection[str]) -> list[Parameter]:
@@ -224,8 +260,11 @@ def _fields(told: Table, document: Table, taken: Collection[str]) -> list[Parame
     schema = _followed(document, content["schema"])
     fields, required = _table(schema.get("properties")), _list(schema.get("required"))
     if not fields or set(fields) & set(taken):
-        return [Parameter("body", _BODY, content["schema"], body.get("required") is True)]
-    return [Parameter(name, _FIELD, one, name in required) for name, one in fields.items()]
+        name = "body" if "body" not in taken else "the body"
+        return [Parameter("body", _BODY, content["schema"], body.get("required") is True, name)]
+    return [
+        Parameter(name, _FIELD, one, name in required, name) for name, one in fields.items()
+    ]
 
 
 def _followed(document: Table, value: object) -> Table:
@@ -243,7 +282,7 @@ def _followed(document: Table, value: object) -> Table:
         value = document
         for part in reference[2:].split("/"):
             value = _table(value).get(part.replace("~1", "/").replace("~0", "~"))
-    raise ConfigError("references of the OpenAPI document go in circles")
+    raise ConfigError("its references go in circles")
 
 
 def _base(document: Table, where: str | None, address: str) -> str:
@@ -251,7 +290,12 @@ def _base(document: Table, where: str | None, address: str) -> str:
     server = _table(servers[0]) if servers else {}
     url = str(server.get("url") or "")
     for name, variable in _table(server.get("variables")).items():
-        url = url.replace(f"{{{name}}}", str(_table(variable).get("default")))
+        if "default" not in _table(variable):
+            raise ConfigError(
+                f"the OpenAPI document '{address}': the variable '{name}' of its server has no"
+                " default"
+            )
+        url = url.replace(f"{{{name}}}", str(_table(variable)["default"]))
     whole = urljoin(where, url or "/") if where is not None else url
     if not whole.startswith(("http://", "https://")):
         raise ConfigError(
@@ -265,50 +309,6 @@ def _authority(url: str) -> str:
         return authority_of(url)
     except ToolError as error:
         raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
-
-
-def _read(url: str, allowed: Collection[str]) -> Table:
-    try:
-        response = reach(Request("GET", url), allowed)
-    except ToolError as error:
-        raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
-    if response.status != 200:
-        raise ConfigError(f"the OpenAPI document '{url}': the service says {response.status}")
-    return _parsed(response.text, url)
-
-
-def _read_file(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"the OpenAPI document '{path}': {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"the OpenAPI document '{path}': more than {MOST_BYTES >> 20} MB")
-    return _parsed(content.decode(errors="replace"), str(path))
-
-
-def _parsed(text: str, where: str) -> Table:
-    try:
-        found: object = json.loads(text) if text.lstrip()[:1] == "{" else _yaml(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(
-            f"the OpenAPI document '{where}': not JSON, nor YAML without aliases"
-        ) from error
-    if not isinstance(found, dict) or not str(found.get("openapi", "")).startswith("3"):
-        raise ConfigError(f"the OpenAPI document '{where}': not of OpenAPI 3")
-    return cast("Table", found)
-
-
-def _yaml(text: str) -> object:
-    """Without aliases, of which few lines can make more than any memory holds, and not deep."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
-            raise ValueError("aliases, or too deep")
-    return yaml.safe_load(text)
 
 
 def _table(value: object) -> Table:

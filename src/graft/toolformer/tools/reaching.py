@@ -177,5 +177,5 @@ def _read(response: httpx2.Response) -> str:
     encoding = response.charset_encoding or "utf-8"
     try:
         return bytes(whole[:MOST_BYTES]).decode(encoding, errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no such encoding, or one that cannot replace
         return bytes(whole[:MOST_BYTES]).decode(errors="replace")

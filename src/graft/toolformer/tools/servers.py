@@ -7,7 +7,9 @@ an answer that was late, the next call connects anew.
 
 import asyncio
 import contextlib
+import functools
 import json
+import logging
 import shlex
 import threading
 import weakref
@@ -22,7 +24,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.asking import seconds_left
-from graft.toolformer.tools.described import described_tool
+from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
 from graft.toolformer.tools.reaching import web_client
 from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, split_words
@@ -36,6 +38,8 @@ LONGEST_SECONDS = 600.0
 """A call whose end nobody has set is given up after this."""
 MOST_TOOLS = 500
 
+logging.getLogger("mcp").addHandler(logging.NullHandler())
+"""What a server does amiss the SDK logs, with tracebacks: to be read by who asks for it."""
 _T = TypeVar("_T")
 _Work = Callable[[mcp.Client], Coroutine[object, object, _T]]
 
@@ -53,9 +57,15 @@ def server_tools(address: str) -> list[Tool]:
         offered = server.offered()
     except ToolError as error:
         raise ConfigError(f"the MCP server '{address}': {error}") from error
-    if not offered:
-        raise ConfigError(f"the MCP server '{address}' offers no tools")
-    return [_tool(server, one) for one in offered]
+    told = f"the MCP server '{address}'"
+    names = distinct_names([one.name for one in offered])
+    return usable_tools(
+        [
+            functools.partial(_tool, server, one, name)
+            for name, one in zip(names, offered, strict=True)
+        ],
+        told,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,7 @@ class _Line:
             self.broken = True
             raise LateError(f"not connected within {CONNECT_SECONDS:g} s") from None
         except Exception as error:
-            raise LateError(f"the server is away: {error}") from error
+            raise LateError(f"the server is away: {error!s:.200}") from error
         try:
             asked = asyncio.run_coroutine_threadsafe(work(client), self._loop)
         except RuntimeError as ended:
@@ -165,12 +175,12 @@ class _Line:
             raise LateError(f"no answer within {seconds:.3g} s") from None
         except mcp.MCPError as error:
             if self._thread.is_alive() and not _is_closed(error):
-                raise ToolError(f"the server says: {error}") from None
+                raise ToolError(f"the server says: {error!s:.200}") from None
             self.broken = True
-            raise LateError(f"the server is away: {error}") from None
+            raise LateError(f"the server is away: {error!s:.200}") from None
         except Exception as error:  # whatever the SDK raises at what a server sends
             self.broken = True
-            raise LateError(f"the server is away: {_innermost(error)}") from error
+            raise LateError(f"the server is away: {_innermost(error)!s:.200}") from error
 
     def is_there(self) -> bool:
         """Whether the server can be asked; one that was late is asked for a sign of life."""
@@ -230,16 +240,14 @@ async def _offered(client: mcp.Client) -> list[mcp.types.Tool]:
     return found[:MOST_TOOLS]
 
 
-def _tool(server: Server, offered: mcp.types.Tool) -> Tool:
+def _tool(server: Server, offered: mcp.types.Tool, name: str) -> Tool:
     description = offered.description or offered.title or ""
     try:
         arguments = schema_arguments(offered.input_schema)
     except ConfigError as error:
-        raise ConfigError(
-            f"the MCP server '{server.address}', its tool '{offered.name}': {error}"
-        ) from error
+        raise ConfigError(f"its tool '{offered.name[:80]}': {error}") from error
     return described_tool(
-        offered.name,
+        name,
         description,
         arguments,
         lambda values: server.call(offered.name, values),
@@ -259,16 +267,20 @@ def _text_of(result: mcp.types.CallToolResult) -> str:
         raise ToolError(text[:200] or "the server says that it went wrong")
     if not text and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
+    if not parts and result.content:
+        raise ToolError(f"the server sent no text, but {result.content[0].type}")
     return text
 
 
 def _where(address: str) -> mcp.StdioServerParameters | Site:
     try:
-        command, *rest = shlex.split(address)
+        command, *rest = shlex.split(address) or [""]
     except ValueError as error:
         raise ConfigError(
             f"the MCP server '{address}': neither a URL nor a command that starts it ({error})"
         ) from error
+    if not command:
+        raise ConfigError("the MCP server '': name its URL, or a command that starts it")
     if command.startswith(("http://", "https://")):
         others, variables = split_words(rest)
         where = f"the MCP server '{command}'"

@@ -1,6 +1,7 @@
 """The tool contract: what every tool is, and nothing about any of them."""
 
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -49,6 +50,9 @@ class Prompt:
     instruction: str
     demonstrations: tuple[Demonstration, ...] = ()
 
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-6, 86_400.0
+MOST_RETRIES = 100
 
 Question = tuple[str, Context]
 """An argument, and from where it is asked."""
@@ -118,3 +122,28 @@ class Tool:
     arguments: Arguments | None = None
     helps: str = ""
     limits: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no call could be made with."""
+        require_bounds(self)
+
+
+def require_bounds(settings: object) -> None:
+    """Raise ValueError where a limit of a tool, or of settings for one, holds for no call.
+
+    Of settings those that are None are not given.
+    """
+    bounds = {
+        **dict.fromkeys(("max_result_characters", "most_at_once", "most_calls"), (1, math.inf)),
+        "timeout_seconds": (SHORTEST_SECONDS, LONGEST_SECONDS),
+        "retries": (0, MOST_RETRIES),
+        "cost": (0, math.inf),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(settings, name)
+        if value is None or (least <= value <= most and math.isfinite(value)):
+            continue
+        raise ValueError(
+            f"{name} is at least {least:g} and "
+            + (f"at most {most:g}" if math.isfinite(most) else "finite")
+        )

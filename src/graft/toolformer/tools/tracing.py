@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from graft.errors import ToolError
 from graft.toolformer.tools.asking import in_background
 from graft.toolformer.tools.execute import Executor, given
-from graft.toolformer.tools.tool import BoundError, Context, LateError, Tool
+from graft.toolformer.tools.tool import (
+    LONGEST_SECONDS,
+    BoundError,
+    Context,
+    LateError,
+    Tool,
+)
 
 LONGEST_TEXT = 200
 """Characters that a trace keeps of an argument, an answer or an error."""
@@ -33,8 +39,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse what no call could be made with."""
-        if self.new_tokens < 1 or not self.seconds > 0:
-            raise ValueError("'limits.new_tokens' begins at 1, and 'limits.seconds' is above 0")
+        if self.new_tokens < 1 or not 0 < self.seconds <= LONGEST_SECONDS:
+            raise ValueError(
+                "'limits.new_tokens' begins at 1, and 'limits.seconds' is above 0 and at most"
+                f" {LONGEST_SECONDS:,.0f}, a day"
+            )
         if self.calls < 0 or not 1 <= self.depth <= DEEPEST:
             raise ValueError(
                 f"'limits.calls' begins at 0, and 'limits.depth' is from 1 to {DEEPEST}"

@@ -39,9 +39,13 @@ def translation_tools(address: str = PROGRAM) -> list[Tool]:
         ModelError: the model cannot be read.
     """
     try:
-        where, *given = shlex.split(address)
-    except ValueError as error:  # nothing, or quotes that do not close
+        where, *given = shlex.split(address) or [""]
+    except ValueError as error:  # quotes that do not close
         raise ConfigError(f"the translator '{address}': {error}") from error
+    if not where:
+        raise ConfigError(
+            f"the translator '': name {PROGRAM}, a URL, or the folder or hub id of a model"
+        )
     settings = _settings(given, address)
     translator = _translator(where, settings.to)
     if unknown := settings.sources - translator.languages:
