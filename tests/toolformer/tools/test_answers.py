@@ -189,7 +189,7 @@ def test_a_file_that_is_none_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"a\.sqlite: is damaged or no file of answers"):
         Answers(tmp_path / "a.sqlite")
     assert (tmp_path / "a.sqlite").read_text().startswith("no database")
-    with pytest.raises(StoreError, match="nothing can be replayed"):
+    with pytest.raises(StoreError, match="nothing can be read from it"):
         Answers(tmp_path / "b.sqlite", "replay")
     with sqlite3.connect(tmp_path / "c.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")

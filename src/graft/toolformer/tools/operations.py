@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 _SENT_IN = ("path", "query", "header")
 _FIELD, _BODY = "field of the body", "body"
 _NOT_SENT = frozenset(
-    "accept authorization connection content-encoding content-length content-type expect host"
-    " keep-alive te trailer transfer-encoding upgrade".split()
+    "connection content-encoding content-length expect keep-alive te trailer"
+    " transfer-encoding upgrade".split()
 )
 """Headers that say how a request is sent, which is not the document's to say."""
 
@@ -115,12 +115,7 @@ def operation_tools(address: str) -> list[Tool]:
         ConfigError: the document cannot be read, or describes nothing; a secret is missing, or
             would go to a host that is not named.
     """
-    try:
-        where, *words = shlex.split(address) or [""]
-    except ValueError as error:  # quotes that do not close
-        raise ConfigError(f"the OpenAPI document '{address}': {error}") from error
-    if not where:
-        raise ConfigError("the OpenAPI document '': name its file or its URL")
+    where, words = _split(address)
     allowed, variables = split_words(words)
     is_url = where.startswith(("http://", "https://"))
     if is_url:
@@ -128,29 +123,42 @@ def operation_tools(address: str) -> list[Tool]:
     document = read_document(where, allowed)
     base = _base(document, where if is_url else None, address)
     told = f"the OpenAPI document '{where}'"
-    schemes = _table(_table(document.get("components")).get("securitySchemes"))
     try:
-        schemes = {name: _followed(document, one) for name, one in schemes.items()}
+        schemes, operations = _schemes(document), _first_operations(document, base, told)
     except ConfigError as error:
         raise ConfigError(f"{told}: {error}") from error
     keys = document_keys(variables, schemes, told)
     if keys:
         require_named(base, allowed, told)
+    makers = [functools.partial(_tool, one, document, allowed, keys) for one in operations]
+    return usable_tools(makers, told)
+
+
+def _split(address: str) -> tuple[str, list[str]]:
     try:
-        operations = list(islice(_operations(document, base), MOST_OPERATIONS + 1))
-    except ConfigError as error:
-        raise ConfigError(f"{told}: {error}") from error
-    if len(operations) > MOST_OPERATIONS:
+        where, *words = shlex.split(address) or [""]
+    except ValueError as error:  # quotes that do not close
+        raise ConfigError(f"the OpenAPI document '{address}': {error}") from error
+    if not where:
+        raise ConfigError("the OpenAPI document '': name its file or its URL")
+    return where, words
+
+
+def _schemes(document: Table) -> dict[str, Table]:
+    told = _table(_table(document.get("components")).get("securitySchemes"))
+    return {name: _followed(document, one) for name, one in told.items()}
+
+
+def _first_operations(document: Table, base: str, told: str) -> list[Operation]:
+    """As many as are offered, by names that can stand in calls."""
+    found = list(islice(_operations(document, base), MOST_OPERATIONS + 1))
+    if not found:
+        raise ConfigError("describes no operations")
+    if len(found) > MOST_OPERATIONS:
         _log.warning("%s: only its first %d operations are tools", told, MOST_OPERATIONS)
-    del operations[MOST_OPERATIONS:]
-    names = distinct_names([one.name for one in operations])
-    return usable_tools(
-        [
-            functools.partial(_tool, replace(one, name=name), document, allowed, keys)
-            for name, one in zip(names, operations, strict=True)
-        ],
-        told,
-    )
+    found = found[:MOST_OPERATIONS]
+    names = distinct_names([one.name for one in found])
+    return [replace(one, name=name) for name, one in zip(names, found, strict=True)]
 
 
 def _tool(
