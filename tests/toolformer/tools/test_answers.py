@@ -197,6 +197,45 @@ def test_a_file_that_is_none_is_named_with_the_remedy(tmp_path: Path) -> None:
         Answers(tmp_path / "c.sqlite")
 
 
+def test_what_another_program_wrote_is_told_and_nothing_is_written_to_look(
+    tmp_path: Path, tool: Tool
+) -> None:
+    path = tmp_path / "a.sqlite"
+    Answers(path).remember(b"key", tool, "x", "known")
+    for text in ("'plain'", "x'fffe00'"):
+        with sqlite3.connect(path) as connection:
+            connection.execute(f"UPDATE answer SET text = {text}")
+        with pytest.raises(StoreError, match="is damaged: an answer in it is no text"):
+            Answers(path).find(b"key")
+    empty = tmp_path / "empty.sqlite"
+    empty.touch()
+    with pytest.raises(StoreError, match="is damaged or no file of answers"):
+        Answers(empty, to_read=True)
+    assert empty.stat().st_size == 0
+    with pytest.raises(StoreError, match="a folder; name a file"):
+        Answers(tmp_path)
+    with sqlite3.connect(tmp_path / "other.sqlite") as connection:
+        connection.execute("CREATE TABLE answer (wrong)")
+        connection.execute("CREATE TABLE call (wrong)")
+    with pytest.raises(StoreError, match="is damaged or no file of answers"):
+        Answers(tmp_path / "other.sqlite", to_read=True).spent()
+
+
+def test_a_recording_that_cannot_be_written_is_replayed_and_read(
+    tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.sqlite"
+    recorded = Answers(path, "record")
+    said = Executor(recorded).answer(tool, "47 + 38", ANYTIME)
+    recorded.close()
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    replayed = Answers(path, "replay")
+    assert Executor(replayed).answer(tool, "47 + 38", ANYTIME) == said
+    assert [one.calls for one in Answers(path, to_read=True).spent()] == [1]
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
 def test_a_full_disk_is_told(tmp_path: Path, tool: Tool) -> None:
     answers = Answers(tmp_path / "a.sqlite")
     answers._connection.execute("PRAGMA max_page_count = 10")  # pyright: ignore

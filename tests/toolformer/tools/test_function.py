@@ -1,7 +1,9 @@
 """Functions of strangers as tools: what a call says is checked, and nothing is evaluated."""
 
 import asyncio
+import dataclasses
 import datetime
+import functools
 import json
 from typing import Literal
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, parse, render_arguments
 from graft.toolformer.tools.asking import execute
+from graft.toolformer.tools.described import ToolConfig
 from graft.toolformer.tools.function import function_tool, tool
 from graft.toolformer.tools.prompt import render_prompt
 from graft.toolformer.tools.tool import Context, Tool
@@ -200,3 +203,98 @@ def test_another_source_is_another_version() -> None:
 
     assert function_tool(first).version == function_tool(first).version
     assert function_tool(first).version != function_tool(second).version
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity", "1e400", '"NaN"'])
+def test_what_is_no_finite_number_reaches_no_function(value: str) -> None:
+    def whole(km: float) -> int:
+        return int(km)
+
+    with pytest.raises(ToolError, match="km: Input should be a finite number"):
+        function_tool(whole).answer(f"km={value}", ANYTIME)
+
+
+@dataclasses.dataclass
+class Town:
+    """As a function may give one back."""
+
+    name: str
+    founded: datetime.date
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (Town("Osk", datetime.date(1931, 2, 3)), '{"name": "Osk", "founded": "1931-02-03"}'),
+        ({datetime.date(1931, 2, 3): {4}}, '{"1931-02-03": [4]}'),
+        (object(), None),
+        pytest.param(10**5000, None, id="long"),
+    ],
+)
+def test_days_sets_and_classes_are_answered_as_json(result: object, said: str | None) -> None:
+    def give(what: str) -> object:
+        """Gives it."""
+        assert what
+        return result
+
+    given_back = function_tool(give)
+    if said is not None:
+        assert given_back.answer("it", ANYTIME) == said
+    else:
+        fault = ToolError if isinstance(result, int) else TypeError
+        with pytest.raises(fault):
+            given_back.answer("it", ANYTIME)
+
+
+class Adder:
+    """A class whose objects are called."""
+
+    def __call__(self, a: int, b: int = 1) -> int:
+        """Adds."""
+        return a + b
+
+
+def add(a: int, b: int) -> int:
+    """Adds."""
+    return a + b
+
+
+def test_a_partial_function_and_an_object_that_is_called_are_tools() -> None:
+    partly, other = functools.partial(add, b=2), functools.partial(add, b=3)
+    assert function_tool(partly).name == "add"
+    assert function_tool(partly).answer("a=1", ANYTIME) == "3"
+    assert function_tool(partly).version != function_tool(other).version
+    assert function_tool(Adder()).name == "Adder"
+    assert function_tool(Adder()).answer("a=1", ANYTIME) == "2"
+
+
+def test_a_parameter_may_be_called_as_pydantic_calls_its_own() -> None:
+    def odd(_a: int, model_config: str = "x", schema: int = 0, copy: int = 0) -> str:
+        """Tells."""
+        return f"{_a} {model_config} {schema} {copy}"
+
+    told = function_tool(odd)
+    assert told.answer("_a=1", ANYTIME) == "1 x 0 0"
+    assert told.answer('_a=1, model_config="y", schema=2, copy=3', ANYTIME) == "1 y 2 3"
+    with pytest.raises(ToolError, match="model_config: Input should be a valid string"):
+        told.answer("_a=1, model_config=(1, 2)", ANYTIME)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("timeout_seconds", float("inf")),
+        ("timeout_seconds", 1e300),
+        ("timeout_seconds", 0.0),
+        ("retries", -1),
+        ("retries", 10**9),
+        ("cost", -5.0),
+        ("cost", float("nan")),
+        ("most_calls", 0),
+    ],
+)
+def test_limits_that_hold_for_no_call_are_refused_by_name(setting: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"add: {setting} is at least"):
+        function_tool(add, **{setting: value})
+    with pytest.raises(ValueError, match=f"{setting} is at least"):
+        ToolConfig(**{setting: value})  # pyright: ignore[reportArgumentType]

@@ -296,7 +296,8 @@ def _where(address: str) -> mcp.StdioServerParameters | Site:
 
 
 def _is_closed(error: mcp.MCPError) -> bool:
-    return error.code == mcp.types.CONNECTION_CLOSED
+    """As the SDK says it; a server may say anything else under the same number."""
+    return error.code == mcp.types.CONNECTION_CLOSED and str(error) == "Connection closed"
 
 
 def _innermost(error: BaseException) -> BaseException:
