@@ -74,6 +74,8 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
         # a crawl's time gives way to the URL, the URL to what the record says
         ({"timestamp": "2024-05-05", "url": "https://a.example/2023/01/30"}, JANUARY_30),
         ({"url": "https://a.example/2024/05/05", "date": "2023-01-30"}, JANUARY_30),
+        ({"timestamp": "2024-05-05", "text": "OSK, 30 Jan 2023 - Rain."}, JANUARY_30),
+        ({"url": "https://a.example/2023/01/30", "text": "2024-05-05\nRain."}, JANUARY_30),
         ({"date": 1675036800, "metadata": "none", "url": 7}, None),
         ({}, None),
     ],

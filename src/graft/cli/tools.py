@@ -38,6 +38,7 @@ def list_tools(
     from rich.console import Console
 
     from graft.toolformer.tools.toolbox import NAMES
+    from graft.toolformer.tools.tracing import printable
 
     console = Console(highlight=False)
     shown, missing = (names, {}) if names else _there(NAMES, search)
@@ -45,9 +46,9 @@ def list_tools(
         console.print(tool.name, style="bold")
         for line in (tool.prompt.instruction, tool.helps, tool.limits):
             if line:
-                console.print(line, markup=False)
+                console.print(printable(line), markup=False)
         for example in tool.prompt.demonstrations[:2]:
-            console.print(f"  {example.output}", markup=False)
+            console.print(f"  {printable(example.output)}", markup=False)
         console.print(
             f"  version {tool.version}; {tool.timeout_seconds:g} s, answers of"
             f" {tool.max_result_characters} characters at most",
@@ -82,7 +83,7 @@ def try_tool(
     from graft.toolformer.call import parse_asked, render
     from graft.toolformer.tools.execute import Executor
     from graft.toolformer.tools.tool import Context
-    from graft.toolformer.tools.tracing import Scope, ask_within, lines_of
+    from graft.toolformer.tools.tracing import Scope, ask_within, lines_of, printable
 
     executor, scope = Executor(), Scope()
     chosen = _one_of(_tools([name], search, today, executor), tool)
@@ -97,7 +98,7 @@ def try_tool(
     try:
         answer = ask_within(scope, executor, chosen, call.argument, Context())
         if not trace:
-            typer.echo(render(call.answered(answer)))
+            typer.echo(printable(render(call.answered(answer))))
     except ToolError as error:
         refused = error
     for asked in scope.calls:
@@ -106,7 +107,7 @@ def try_tool(
         if trace_picture is not None:
             draw_trace(asked, trace_picture)
     if refused is not None:
-        typer.echo(f"no answer: {refused}", err=True)
+        typer.echo(f"no answer: {printable(str(refused))}", err=True)
         raise typer.Exit(1)
 
 

@@ -22,7 +22,11 @@ from graft.store.shards import list_shards, shard_name, write_shard
 from graft.toolformer.dataset import Text
 from graft.toolformer.records import TEXT
 from graft.toolformer.sources import Found, find_records
-from graft.toolformer.tools.calendar import date_of_metadata, date_of_url
+from graft.toolformer.tools.calendar import (
+    date_of_metadata,
+    date_of_text,
+    date_of_url,
+)
 
 LONGEST_BYTES = 4 * 2**20
 """A longer file, line or text is skipped; `War and Peace` has 3.2 million characters."""
@@ -208,7 +212,7 @@ def _digest(name: str) -> int:
 def _date(record: Mapping[str, object]) -> datetime.date | None:
     """The day a record was written: as it says, else as its URL says (the paper's way).
 
-    A `timestamp` comes last, for often it is the crawler's.
+    Then comes a dateline of its text. A `timestamp` is last, for often it is the crawler's.
     """
     places = [record]
     if isinstance(inner := record.get("metadata"), Mapping):
@@ -216,5 +220,6 @@ def _date(record: Mapping[str, object]) -> datetime.date | None:
     stated = [date_of_metadata(place.get("date")) for place in places]
     urls = [url for place in places if isinstance(url := place.get("url"), str)]
     crawled = [date_of_metadata(place.get("timestamp")) for place in places]
-    days = (*stated, *(date_of_url(url) for url in urls), *crawled)
+    written = date_of_text(cast("str", record["text"]))
+    days = (*stated, *(date_of_url(url) for url in urls), written, *crawled)
     return next((day for day in days if day), None)

@@ -9,6 +9,7 @@ from graft.errors import ToolError
 from graft.toolformer.tools.calendar import (
     calendar_tool,
     date_of_metadata,
+    date_of_text,
     date_of_url,
     write_date,
 )
@@ -160,3 +161,38 @@ def test_a_long_field_is_no_date_and_costs_no_time() -> None:
     started = time.monotonic()
     assert date_of_metadata("1 jan 2023 " + "1." * 1_000_000) is None
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rain in Osk\nPublished: January 30, 2023\nIt rains.",
+        "posted on Mon, Jan 30, 2023",
+        "OSK, January 30, 2023 (Herald) \u2014 It rains.",
+        "Osk, 30th Jan. 2023 - It rains.",
+        "2023-01-30\n\nIt rains.",
+        "Monday, 30 January 2023: it rains.",
+        "By Mara Lind\nUpdated 2023-01-30\nPublished 2023-01-30",
+    ],
+)
+def test_a_dateline_tells_the_day_of_a_text(text: str) -> None:
+    assert date_of_text(text) == datetime.date(2023, 1, 30)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On January 30, 2023 it rained.",
+        "January 30, 2023 was a wet day.",
+        "Mara was born on January 30, 2023 - a Monday.",
+        "Published: January 30\nIt rains.",
+        "01/02/2023\nIt rains.",
+        "January 30, 2023\nPublished: January 31, 2023",
+        "February 30, 2023\nIt rains.",
+        "one\ntwo\nthree\nfour\nfive\n2023-01-30",
+        "",
+        "Published: " * 100_000,
+    ],
+)
+def test_a_day_that_a_text_speaks_of_is_not_its_own(text: str) -> None:
+    assert date_of_text(text) is None

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from graft.cli.app import app
 from graft.errors import ConfigError
 from graft.toolformer.tools.loading import is_place, load_tool
 from graft.toolformer.tools.tool import Context
@@ -87,3 +89,14 @@ def test_settings_may_be_of_any_tool_that_there_is() -> None:
     require_settings_of_tools(tools, ["keep.tools.Miles", "keep.tools.Calculator"])
     with pytest.raises(ConfigError, match=r"'keep.tools.Mile' .did you mean 'Miles'"):
         require_settings_of_tools(tools, ["keep.tools.Mile"])
+
+
+def test_what_strangers_write_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        'def odd(text: str) -> str:\n    "Says \\x1b]0;mine\\x07 it."\n    return f"\\x1b[31m{text}"\n'
+    )
+    for command in (["list", f"{tmp_path}/odd.py:odd"], ["try", f"{tmp_path}/odd.py:odd", "x"]):
+        found = CliRunner().invoke(app, ["tools", *command])
+        assert found.exit_code == 0, found.output
+        assert not {"\x1b", "\x07"} & set(found.output)
+        assert "\ufffd" in found.output

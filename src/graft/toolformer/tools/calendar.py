@@ -73,6 +73,20 @@ _DATE_IN_URL = re.compile(
     r"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?P=by)(?P<day>[0-3]?[0-9])(?![0-9])",
     re.IGNORECASE,
 )
+_WRITTEN = (
+    rf"(?:(?:{'|'.join(day[:3] for day in WEEKDAYS)})\w*,? )?"
+    rf"(?:(?:{'|'.join(month[:3] for month in MONTHS)})[a-z]*\.? [0-3]?[0-9](?:st|nd|rd|th)?, "
+    rf"|[0-3]?[0-9](?:st|nd|rd|th)? (?:{'|'.join(month[:3] for month in MONTHS)})[a-z]*\.?,? )"
+    r"[0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2}"
+)
+_DATELINE = re.compile(
+    r"\s*(?:(?:published|posted|updated|written|dated|date)\b(?: on)?:? |[A-Z][\w. ]{1,40}, )?"
+    rf"(?P<day>{_WRITTEN})"
+    r"(?: \([A-Z][^()]{1,40}\))?(?:\s*$|\s*[-\u2013\u2014:]\s)",
+    re.IGNORECASE,
+)
+DATELINES, LONGEST_LINE = 5, 200
+"""Lines of a text in which its own day is sought, and characters of each."""
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?")
 _NAMED_MONTH = re.compile(rf"\b(?:{'|'.join(month[:3] for month in MONTHS)})", re.IGNORECASE)
 _YEAR = re.compile(r"\b[0-9]{4}\b")
@@ -97,8 +111,8 @@ def calendar_tool(today: datetime.date | None = None) -> Tool:
         sees=sees,
         rules=rules,
         version=version,
-        helps="Texts whose date is known, by a field of theirs or their URL: they say which day"
-        " it is, or how long ago something was.",
+        helps="Texts whose date is known, by a field of theirs, their URL or a dateline: they"
+        " say which day it is, or how long ago something was.",
         limits="Tells the day and nothing else: no holidays, and no sums of days.",
     )
 
@@ -126,6 +140,21 @@ def date_of_url(url: str) -> datetime.date | None:
     """
     dates = {_date_in_url(found) for found in _DATE_IN_URL.finditer(url)} - {None}
     return dates.pop() if len(dates) == 1 else None
+
+
+def date_of_text(text: str) -> datetime.date | None:
+    """The day of a dateline: of one of the first lines, alone or with a text behind it.
+
+    `Published: January 30, 2023`, `OSK, 30 Jan 2023 (Herald) - Rain ...`; a day within a
+    sentence is what the text speaks of, and no dateline. None where two lines differ.
+    """
+    lines = text[: DATELINES * LONGEST_LINE].splitlines()[:DATELINES]
+    found = {
+        date_of_metadata(line["day"])
+        for line in map(_DATELINE.match, (one[:LONGEST_LINE] for one in lines))
+        if line is not None
+    } - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def date_of_metadata(written: object) -> datetime.date | None:

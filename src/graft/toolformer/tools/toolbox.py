@@ -94,7 +94,11 @@ def tools_by_name(
 def _add(found: Iterable[Tool], tools: dict[str, Tool]) -> None:
     for tool in found:
         if tool.name in tools:
-            raise ConfigError(f"two tools are called '{tool.name}' in a call; leave one out")
+            places = sorted({one.place or "graft's own" for one in (tools[tool.name], tool)})
+            raise ConfigError(
+                f"two tools are called '{tool.name}' in a call ({', '.join(places)}); leave out"
+                " one of these"
+            )
         tools[tool.name] = tool
 
 

@@ -226,9 +226,13 @@ def _traced(
 
 def shown(text: str) -> str:
     """A text on one line of bounded length, without what would move a terminal's cursor."""
-    text = " ".join(text[: 2 * LONGEST_TEXT].split())
-    text = "".join(one if one.isprintable() else "\ufffd" for one in text)
+    text = printable(" ".join(text[: 2 * LONGEST_TEXT].split()))
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def printable(text: str) -> str:
+    """A text without what would move a terminal's cursor or change its colours."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def lines_of(trace: Trace) -> Iterator[str]:
