@@ -2,14 +2,17 @@
 
 A picture's signature is its luma in 16 x 16 cells, without its mean and its contrast, and its
 two chromas in 8 x 8. Where luma or chroma differ, all over or in one cell, it is another
-picture, if only its hue is. Cells are compared, and not the signs of their frequencies as in
-the usual perceptual hash: signs flip by chance in plain pictures, whose frequencies are near 0.
+picture, if only its hue is. So it is where the luma of 32 x 32 cells does, in more than a
+hundredth of them: two curves between the same axes are alike but for that. Cells are compared,
+and not the signs of their frequencies as in the usual perceptual hash: signs flip by chance in
+plain pictures, whose frequencies are near 0.
 
 Who may be alike is asked of the lowest frequencies, which never differ by more than the cells
 do, so no pair is overlooked. It is one matrix product for many pictures: a second for 10,000 of
 them, ten seconds for 50,000 on one core. The cells of the few that are left are compared.
 
-Legend: N pictures, M of them, F frequencies, L luma cells, C chroma cells, 2 for red and blue.
+Legend: N pictures, M of them, F frequencies, L luma cells, K finer ones, C chroma cells, 2 for
+red and blue.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,14 +23,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.fft import dctn
 
-_CELLS = 16
+_CELLS, _FINE = 16, 32
 _FLAT = 12.0
 """Levels of contrast below which a picture's grain would be taken for what it shows."""
 _FREQUENCIES = 8
 """Waves along and down that a first look compares, as the usual perceptual hash does."""
 _ROWS_AT_ONCE = 256
-_LOUDER = 1.25
-"""Where a picture is lighter by so much, its chroma is stronger by as much."""
+_STEEPER, _LOUDER = 1.3, 1.25
+"""By so much a picture's contrast and its chroma are stronger where it is made lighter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +43,23 @@ class DuplicateConfig:
 
     luma: float = 0.3  # root mean square over the picture, in its own contrast
     luma_cell: float = 0.6  # in one cell of 8 x 8, in the same unit
+    luma_fine: float = 14.0  # in all but 1% of cells of 32 x 32, in levels, plus half of those
+    # between the means, for what is made lighter is clipped
     chroma_cell: float = 16.0  # in one cell of 8 x 8, in levels of 255
     brightness: float = 50.0  # between the means, in levels of 255
 
     def __post_init__(self) -> None:
-        for name in ("luma", "luma_cell", "chroma_cell", "brightness"):
+        for name in ("luma", "luma_cell", "luma_fine", "chroma_cell", "brightness"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is to be greater than 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signature:
-    """What is compared of a picture; 770 bytes."""
+    """What is compared of a picture; 1.8 KB."""
 
     luma_L: Float[np.ndarray, " L"]
+    fine_K: UInt8[np.ndarray, " K"]
     chroma_C2: Float[np.ndarray, "C 2"]
     brightness: float
 
@@ -66,6 +72,7 @@ def sign(pixels_HWC: UInt8[np.ndarray, "H W 3"]) -> Signature:
     contrast = max(float(luma_HW.std()), _FLAT)
     return Signature(
         ((luma_HW - luma_HW.mean()) / contrast).astype(np.float16).ravel(),
+        np.rint(_pooled(ycc_HWC[..., 0], _FINE)).astype(np.uint8).ravel(),
         (_halved(cells_HWC[..., 1:]) - 128).astype(np.float16).reshape(-1, 2),
         float(luma_HW.mean()),
     )
@@ -95,12 +102,13 @@ def find_duplicates(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stacked:
-    """Many signatures: luma [N, L], chroma [N, C, 2], brightness [N], and frequencies twice.
+    """Many signatures: luma [N, L], finer [N, K], chroma [N, C, 2], brightness [N], and waves.
 
     A product of rows of `left_NF` and `right_NF` is -1/2 of their square distance.
     """
 
     luma_NL: np.ndarray
+    fine_NK: np.ndarray
     chroma_NC2: np.ndarray
     brightness_N: np.ndarray
     left_NF: np.ndarray
@@ -114,6 +122,7 @@ class _Stacked:
         ones_N1 = np.ones_like(halves_N1)
         return cls(
             luma_NL,
+            np.stack([one.fine_K for one in signatures]),
             np.stack([one.chroma_C2 for one in signatures]),
             np.array([one.brightness for one in signatures]),
             np.concatenate([waves_NF, -halves_N1, ones_N1], axis=1),
@@ -144,7 +153,20 @@ class _Stacked:
         same_N = np.sqrt((luma_NL**2).mean(axis=1)) < settings.luma
         same_N &= np.abs(_halved(cells_NHW1)).max(axis=(1, 2, 3)) < settings.luma_cell
         same_N &= self._chroma_apart(index, others) < settings.chroma_cell
-        return others[same_N]
+        others = others[same_N]
+        apart_N = np.abs(self.brightness_N[others] - self.brightness_N[index])
+        return others[self._fine_apart(index, others) < settings.luma_fine + apart_N / 2]
+
+    def _fine_apart(self, index: int, others: np.ndarray) -> np.ndarray:
+        """The largest difference [N] of all but 1% of cells, at one mean and contrast."""
+        own_K = self.fine_NK[index].astype(np.float32)
+        theirs_NK = self.fine_NK[others].astype(np.float32)
+        own_K = own_K - own_K.mean()
+        theirs_NK = theirs_NK - theirs_NK.mean(axis=1, keepdims=True)
+        along_N = (theirs_NK @ own_K) / np.maximum((theirs_NK**2).sum(axis=1), 1e-6)
+        times_N1 = np.clip(along_N, 1 / _STEEPER, _STEEPER)[:, None]
+        apart_NK = np.sort(np.abs(own_K - times_N1 * theirs_NK), axis=1)
+        return apart_NK[:, -1 - own_K.size // 100]
 
     def _chroma_apart(self, index: int, others: np.ndarray) -> np.ndarray:
         """The largest difference [N] of a cell, when both are brought to one strength."""

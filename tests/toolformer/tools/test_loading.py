@@ -93,7 +93,9 @@ def test_settings_may_be_of_any_tool_that_there_is() -> None:
 
 def test_what_strangers_write_moves_no_cursor(tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text(
-        'def odd(text: str) -> str:\n    "Says \\x1b]0;mine\\x07 it."\n    return f"\\x1b[31m{text}"\n'
+        "def odd(text: str) -> str:\n"
+        '    "Says \\x1b]0;mine\\x07 it."\n'
+        '    return f"\\x1b[31m{text}"\n'
     )
     for command in (["list", f"{tmp_path}/odd.py:odd"], ["try", f"{tmp_path}/odd.py:odd", "x"]):
         found = CliRunner().invoke(app, ["tools", *command])
