@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from graft.controlnet.card import base_of
 from graft.controlnet.control import Control
 from graft.controlnet.run import Order, Use, hint_of, load_control, read_hint, run
 from graft.controlnet.sampling import RunConfig
@@ -68,6 +69,23 @@ def test_a_hint_is_drawn_as_the_control_was_taught(folder) -> None:
     write_json(folder / "graft.json", {"condition": "canny", "annotator": {"low": 100.0}})
     drawn = hint_of(folder, pair.pixels_HWC, 32)
     assert np.array_equal(drawn, CANNY.draw(pair.pixels_HWC, pair.condition.parameters))
+
+
+@pytest.mark.parametrize("card", [{"hello": 1}, {"base": 5, "condition": [], "annotator": 7}])
+def test_a_card_of_another_maker_is_told_with_what_to_give_instead(folder, card) -> None:
+    assert base_of(folder) == "seedling"
+    write_json(folder / "graft.json", card)
+    with pytest.raises(ModelError, match=r"graft\.json: does not say which base; give --base"):
+        base_of(folder)
+    with pytest.raises(ModelError, match="which condition it reads; give the finished hint"):
+        hint_of(folder, pairs_of(1)[0].pixels_HWC, 32)
+
+
+@pytest.mark.parametrize("settings", [7, {"control": [1]}])
+def test_settings_that_are_none_are_named(base, folder, settings) -> None:
+    write_json(folder / "graft.json", {"settings": settings})
+    with pytest.raises(ModelError, match=r"graft\.json: its settings are not graft's"):
+        load_control(folder, base)
 
 
 def test_a_hint_that_is_no_picture_is_named(tmp_path) -> None:

@@ -8,22 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from graft.config import fill
 from graft.controlnet.annotators.annotator import annotate_picture
 from graft.controlnet.annotators.kit import annotator_by_name
-from graft.controlnet.condition import Value
-from graft.controlnet.control import Control, ControlConfig
+from graft.controlnet.card import condition_of, kind_of
+from graft.controlnet.control import Control
 from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.errors import DataError, ModelError
 from graft.models.diffusion import DiffusionModel
 from graft.models.unet import read_controlnet
-from graft.store.whole import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
         ModelError: there is none, or it belongs to another base.
     """
     state = read_controlnet(folder)
-    control = Control(model.unet, model.shrinking, _config_in(folder))
+    control = Control(model.unet, model.shrinking, kind_of(folder))
     try:
         control.load_state_dict(state)
     except RuntimeError as error:
@@ -88,14 +85,6 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
             f" {' '.join(said).strip()}"
         ) from error
     return control.to(model.device).eval().requires_grad_(False)
-
-
-def _config_in(folder: Path) -> ControlConfig:
-    """What kind of control a folder says that it holds; one of another maker is a usual one."""
-    card = folder / "graft.json"
-    settings = read_json(card).get("settings", {}) if card.is_file() else {}
-    control = cast("dict[str, dict[str, object]]", settings).get("control", {})
-    return fill(ControlConfig, control, str(card))
 
 
 def read_hint(path: Path) -> np.ndarray:
@@ -118,12 +107,6 @@ def hint_of(folder: Path, pixels_HWC: np.ndarray, size: int, seed: int = 0) -> n
     Raises:
         ModelError: the folder does not say which condition its control reads.
     """
-    if not (folder / "graft.json").is_file():
-        raise ModelError(
-            f"{folder}: does not say which condition it reads; give the finished hint instead"
-        )
-    card = read_json(folder / "graft.json")
-    settings = cast("dict[str, Value]", card["annotator"])
-    annotator = annotator_by_name(cast("str", card["condition"]), settings)
+    annotator = annotator_by_name(*condition_of(folder))
     rng = np.random.default_rng(seed)
     return annotate_picture(annotator, fit_picture(pixels_HWC, size), rng).pixels_HWC
