@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from graft.controlnet.card import base_of
-from graft.controlnet.control import Control
+from graft.controlnet.control import Control, ControlConfig, Controlled
 from graft.controlnet.run import Order, Use, hint_of, load_control, read_hint, run
-from graft.controlnet.sampling import RunConfig
-from graft.errors import DataError, ModelError
+from graft.controlnet.sampling import RunConfig, Steering, sample
+from graft.errors import ConfigError, DataError, ModelError
 from graft.models.diffusion import DiffusionModel
-from graft.models.unet import write_controlnet
+from graft.models.unet import decoder_of, write_controlnet
 from graft.store.whole import write_json
 from small_bases import make_base, unet_of
 from small_pairs import CANNY, pairs_of
@@ -44,6 +45,53 @@ def test_every_order_is_a_picture_and_hangs_on_its_own_seed(base, folder) -> Non
     assert np.abs(one.astype(int) - three.astype(int)).max() <= 1
     assert not np.array_equal(one, two)
     assert not np.array_equal(one, next(run(orders, base, [], FAST)))
+
+
+@pytest.fixture
+def unlocked(base, folder):
+    """A control's folder with a decoder that has moved beside it."""
+    card = {"settings": {"control": {"unlock_decoder": True}}}
+    write_json(folder / "graft.json", card)
+    locked = decoder_of(base.unet).state_dict()
+    moved = {name: torch.full(tensor.shape, 0.01) for name, tensor in locked.items()}
+    save_file(moved, folder.parent / "decoder.safetensors")
+    return folder
+
+
+def test_what_an_unlocked_decoder_has_learned_is_seen(base, unlocked) -> None:
+    hint, order = pairs_of(1)[0].condition.pixels_HWC, Order("a red star", 1)
+    control = load_control(unlocked, base)
+    found = next(run([order], base, [Use(control, hint)], FAST))
+    controlled = Controlled(base.unet, base.shrinking, ControlConfig(unlock_decoder=True))
+    controlled.add_to_decoder(load_file(unlocked.parent / "decoder.safetensors"))
+    steering = Steering(control, hint[None])
+    words, empty = base.embed(["a red star"]), base.embed([""])
+    decoder = controlled.decoder
+    expected = sample(base, words, empty, [1], [steering], FAST, decoder=decoder)[0]
+    plain = sample(base, words, empty, [1], [steering], FAST)[0]
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, plain)
+    silent = next(run([order], base, [Use(control, hint, weight=0.0)], FAST))
+    assert np.array_equal(silent, next(run([order], base, [], FAST)))
+    assert not [name for name in control.state_dict() if name.startswith("up_blocks")]
+
+
+def test_an_unlocked_decoder_that_is_missing_or_of_another_base_is_named(
+    base, unlocked
+) -> None:
+    path = unlocked.parent / "decoder.safetensors"
+    save_file({"conv_out.weight": torch.zeros(4)}, path)
+    with pytest.raises(ModelError, match=r"decoder\.safetensors: is a decoder of another base"):
+        load_control(unlocked, base)
+    path.unlink()
+    with pytest.raises(ModelError, match=r"decoder\.safetensors is not there; put the"):
+        load_control(unlocked, base)
+
+
+def test_two_unlocked_decoders_at_once_are_refused(base, unlocked) -> None:
+    use = Use(load_control(unlocked, base), pairs_of(1)[0].condition.pixels_HWC)
+    with pytest.raises(ConfigError, match="2 of these controls were taught with an unlocked"):
+        next(run([Order("a star")], base, [use, use], FAST))
 
 
 def test_a_negative_prompt_is_read(base) -> None:

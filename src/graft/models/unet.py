@@ -220,7 +220,15 @@ def read_controlnet(folder: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: there are none, or not in safetensors.
     """
-    path = folder / _WEIGHTS
+    return read_weights(folder / _WEIGHTS)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
