@@ -110,6 +110,15 @@ def test_a_control_of_another_base_is_named(base, tmp_path) -> None:
         load_control(tmp_path / "other", base)
 
 
+def test_a_control_with_weights_that_are_no_numbers_is_named(base, folder) -> None:
+    path = folder / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["controlnet_mid_block.bias"][0] = float("nan")
+    save_file(weights, path)
+    with pytest.raises(ModelError, match=f"^{path}: the tensor controlnet_mid_block.bias hold"):
+        load_control(folder, base)
+
+
 def test_a_hint_is_drawn_as_the_control_was_taught(folder) -> None:
     [pair] = pairs_of(1)
     with pytest.raises(ModelError, match="which condition"):

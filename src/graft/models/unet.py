@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from graft.errors import ModelError
+from graft.models.weights import require_numbers
 
 Added = Mapping[str, Tensor]
 """What SDXL's U-Net reads beside the words: `text_embeds` [B, D] and `time_ids` [B, 6]."""
@@ -227,14 +228,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The weights in a file.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: it cannot be read, or holds values that are no numbers.
     """
     try:
-        return load_file(path)
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"{path}: cannot be read: {error}; name a folder with a control in safetensors"
         ) from error
+    require_numbers(path, weights, "fetch or train the control again")
+    return weights
 
 
 def _call(part: nn.Module, name: str, *given: Tensor) -> Tensor:
