@@ -1,10 +1,12 @@
 """Trained controls at work, and what is said of those that do not fit."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from diffusers import ControlNetModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -17,6 +19,7 @@ from graft.models.diffusion import DiffusionModel
 from graft.models.unet import decoder_of, write_controlnet
 from graft.store.whole import write_json
 from small_bases import make_base, unet_of
+from small_controls import inputs
 from small_pairs import CANNY, pairs_of
 
 FAST = RunConfig(steps=2, guidance=2.0, at_once=2)
@@ -117,6 +120,93 @@ def test_a_control_with_weights_that_are_no_numbers_is_named(base, folder) -> No
     save_file(weights, path)
     with pytest.raises(ModelError, match=f"^{path}: the tensor controlnet_mid_block.bias hold"):
         load_control(folder, base)
+
+
+@pytest.fixture
+def theirs(folder) -> ControlNetModel:
+    return ControlNetModel.from_pretrained(folder)
+
+
+def configure(folder, **options: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | options)
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_a_hint_is_read_in_the_order_of_channels_that_diffusers_reads(
+    base, folder, order: str
+) -> None:
+    noisy, time, words, hint, _ = inputs(base)
+    configure(folder, controlnet_conditioning_channel_order=order)
+    control = load_control(folder, base)
+    found = control(noisy, time, words.states_BTD, control.encode_hint(hint))
+    theirs = ControlNetModel.from_pretrained(folder)
+    expected = theirs(noisy, time, words.states_BTD, hint, return_dict=True)
+    torch.testing.assert_close(
+        found.middle, expected.mid_block_res_sample, rtol=1e-5, atol=1e-5
+    )
+    turned = control(noisy, time, words.states_BTD, control.encode_hint(hint.flip(1)))
+    assert not torch.allclose(found.middle, turned.middle, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("controlnet_conditioning_channel_order", "grb"),
+        ("global_pool_conditions", True),
+        ("conditioning_channels", 1),
+    ],
+)
+def test_a_control_that_uses_its_hint_otherwise_is_refused_by_the_option(
+    base, folder, name: str, value: object
+) -> None:
+    configure(folder, **{name: value})
+    with pytest.raises(ModelError, match=rf"config\.json: a control with {name} = {value!r}"):
+        load_control(folder, base)
+
+
+@pytest.mark.parametrize("options", [{"max_shard_size": "100KB"}, {"variant": "fp16"}])
+@pytest.mark.parametrize("both", [False, True])
+def test_shards_and_a_lone_variant_are_read(
+    base, folder, theirs, tmp_path, options: dict[str, str], *, both: bool
+) -> None:
+    options = {"max_shard_size": "100KB", "variant": "fp16"} if both else options
+    theirs.save_pretrained(tmp_path / "other", **options)
+    assert not (tmp_path / "other" / "diffusion_pytorch_model.safetensors").exists()
+    found = load_control(tmp_path / "other", base).state_dict()
+    for name, tensor in load_control(folder, base).state_dict().items():
+        assert torch.equal(found[name], tensor)
+
+
+def test_a_shard_that_is_missing_is_named(base, theirs, tmp_path) -> None:
+    theirs.save_pretrained(tmp_path / "other", max_shard_size="100KB")
+    shard = sorted((tmp_path / "other").glob("*-of-*"))[1]
+    shard.unlink()
+    with pytest.raises(ModelError, match=f"^{shard}: cannot be read"):
+        load_control(tmp_path / "other", base)
+
+
+def test_two_variants_side_by_side_are_named(base, theirs, tmp_path) -> None:
+    for variant in ("fp16", "ema"):
+        theirs.save_pretrained(tmp_path / "other", variant=variant)
+    with pytest.raises(ModelError, match=r"more than one control: .*\.ema\..*\.fp16\."):
+        load_control(tmp_path / "other", base)
+
+
+def test_a_pickle_a_file_and_nothing_are_told_with_how_to_convert(
+    base, folder, theirs, tmp_path
+) -> None:
+    theirs.save_pretrained(tmp_path / "pickle", safe_serialization=False)
+    with pytest.raises(ModelError, match=r"\.bin: is a pickle.*from_pretrained\('.*/pickle'\)"):
+        load_control(tmp_path / "pickle", base)
+    path = folder / "diffusion_pytorch_model.safetensors"
+    with pytest.raises(ModelError, match=f"^{path}: is a single file.*from_single_file"):
+        load_control(path, base)
+    path.unlink()
+    with pytest.raises(ModelError, match=f"^{path}: is not there; name a folder"):
+        load_control(folder, base)
+    with pytest.raises(ModelError, match="nowhere: no such folder"):
+        load_control(tmp_path / "nowhere", base)
 
 
 def test_a_hint_is_drawn_as_the_control_was_taught(folder) -> None:

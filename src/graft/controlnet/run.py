@@ -1,7 +1,8 @@
 """Pictures from prompts and hints: trained controls at work.
 
-Any folder that `ControlNetModel.from_pretrained` reads will do as a control, if it belongs to
-the base; one that graft trained says in `graft.json` which condition it reads.
+Any folder that `ControlNetModel.from_pretrained` reads will do as a control, if it is in
+safetensors, reads a hint of three channels and belongs to the base; one that graft trained
+says in `graft.json` which condition it reads.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +21,9 @@ from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.errors import ConfigError, DataError, ModelError
+from graft.models.controls import read_controlnet, read_weights
 from graft.models.diffusion import DiffusionModel
-from graft.models.unet import decoder_of, read_controlnet, read_weights
+from graft.models.unet import decoder_of
 
 
 @dataclass(frozen=True, slots=True)
