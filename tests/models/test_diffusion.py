@@ -138,6 +138,27 @@ def test_a_folder_or_hub_id_that_is_not_there_is_named(name: str) -> None:
         load_diffusion(name)
 
 
+@pytest.mark.parametrize("name", ["models/none", "./none", "../none", "~/none", "/none"])
+def test_what_looks_like_a_folder_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match=f"^{name}: cannot be .* there is no such folder; nam"):
+        load_diffusion(name)
+
+
+def test_a_single_file_is_told_with_how_to_convert_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for name in ("models/sd15.safetensors", "sd15.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ModelError, match=f"^{name}: is a single file.*from_single_file"):
+            load_diffusion(name)
+
+
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model_index\.json"):
         load_diffusion(str(tmp_path))

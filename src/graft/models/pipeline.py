@@ -34,6 +34,10 @@ _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _FOLDERS = (*PARTS, *_TOKENIZERS, "scheduler")
 _WORDS = ("tokenizer.json", "merges.txt", "*.model")
 _AGAIN = "fetch the base again, or save it with pipeline.save_pretrained(folder)"
+_CONVERT = (
+    "convert it with diffusers: StableDiffusionPipeline.from_single_file(file)"
+    ".save_pretrained(folder), or with StableDiffusionXLPipeline for an XL one"
+)
 
 Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 _Network = ModelMixin | PreTrainedModel
@@ -78,13 +82,22 @@ def naming(name: str) -> Generator[None]:
 def _index_of(source: str) -> dict[str, object]:
     """What a pipeline is made of, read before any weights are."""
     name, folder = "model_index.json", Path(source)
-    if not folder.is_dir() and source.count("/") != 1:
+    if folder.is_file():
+        raise ModelError(f"is a single file, and a base is a folder; {_CONVERT}")
+    if not folder.is_dir() and _is_path(source):
         raise FileNotFoundError("there is no such folder")
     path = folder / name if folder.is_dir() else Path(hf_hub_download(source, name))
     index: object = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(index, dict):
         raise ModelError(f"{path} does not tell its parts by their names; {_AGAIN}")
     return cast("dict[str, object]", index)
+
+
+def _is_path(source: str) -> bool:
+    """Whether it names a folder of this machine, be it there or not, and no hub id."""
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        return True
+    return Path(source).parent.is_dir()
 
 
 def _family_of(index: Mapping[str, object]) -> type[Pipeline]:
