@@ -18,8 +18,12 @@ from graft.models.weights import require_numbers
 
 _STEM = "diffusion_pytorch_model"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_CHANNELS = 3
 _FIRST = "controlnet_cond_embedding.conv_in.weight"
+_USUAL: dict[str, tuple[tuple[object, ...], str]] = {
+    "controlnet_conditioning_channel_order": (("rgb", "bgr"), "no such order is known"),
+    "global_pool_conditions": ((False, None), "it speaks of the whole picture only"),
+    "conditioning_channels": ((3,), "it wants a hint of so many channels, and hints have 3"),
+}
 _CONVERT = (
     "convert it with diffusers: ControlNetModel.{reader}({place}).save_pretrained(folder,"
     " safe_serialization=True)"
@@ -74,17 +78,12 @@ def _config_in(folder: Path) -> Mapping[str, object]:
     """
     path = folder / "config.json"
     config = _object_in(path) if path.is_file() else {}
-    usual: dict[str, tuple[object, ...]] = {
-        "controlnet_conditioning_channel_order": ("rgb", "bgr"),
-        "global_pool_conditions": (False, None),
-        "conditioning_channels": (_CHANNELS,),
-    }
-    for name, values in usual.items():
+    for name, (values, otherwise) in _USUAL.items():
         value = config.get(name, values[0])
         if value not in values:
             raise ModelError(
-                f"{path}: a control with {name} = {value!r} is not supported, only"
-                f" {values[0]!r}; take one that reads a hint of {_CHANNELS} channels as it is"
+                f"{path}: a control with {name} = {value!r} is not supported: {otherwise};"
+                " take one that reads a picture as its hint"
             )
     return config
 
