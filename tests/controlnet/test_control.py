@@ -12,12 +12,12 @@ from graft.controlnet.control import (
 )
 from graft.controlnet.hint import hint_channels
 from graft.errors import ConfigError, ModelError
+from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel
 from graft.models.recompute import Recompute
 from graft.models.unet import (
     connections,
     denoise,
-    read_controlnet,
     require_usual,
     write_controlnet,
 )

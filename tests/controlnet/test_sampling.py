@@ -1,5 +1,6 @@
 """Sampling under controls, beside the slow way and beside diffusers' own pipeline."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from torch import nn
 
+from graft.config import load
 from graft.controlnet.control import Control
 from graft.controlnet.sampling import RunConfig, Steering, connection_widths, sample
 from graft.errors import ConfigError
@@ -208,3 +210,16 @@ def test_hints_of_different_sizes_are_refused(
     wide = hints.repeat(2, axis=1).repeat(2, axis=2)
     with pytest.raises(ConfigError, match="different sizes"):
         draw(base, [Steering(control, hints), Steering(control, wide)])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_weight_and_a_guidance_that_are_no_numbers_are_refused(
+    control: Control, value: float
+) -> None:
+    hints = np.zeros((1, 32, 32, 3), np.uint8)
+    with pytest.raises(ConfigError, match=f"weight is a finite number, not {value}"):
+        Steering(control, hints, weight=value)
+    with pytest.raises(ValueError, match=f"guidance is a finite number, not {value}"):
+        RunConfig(guidance=value)
+    with pytest.raises(ConfigError, match="guidance is a finite number"):
+        load(RunConfig, None, [f"guidance={value}"])

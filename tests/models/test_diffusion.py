@@ -3,12 +3,14 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graft.errors import ModelError
@@ -136,6 +138,27 @@ def test_a_folder_or_hub_id_that_is_not_there_is_named(name: str) -> None:
         load_diffusion(name)
 
 
+@pytest.mark.parametrize("name", ["models/none", "./none", "../none", "~/none", "/none"])
+def test_what_looks_like_a_folder_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match=f"^{name}: cannot be .* there is no such folder; nam"):
+        load_diffusion(name)
+
+
+def test_a_single_file_is_told_with_how_to_convert_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for name in ("models/sd15.safetensors", "sd15.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ModelError, match=f"^{name}: is a single file.*from_single_file"):
+            load_diffusion(name)
+
+
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model_index\.json"):
         load_diffusion(str(tmp_path))
@@ -161,6 +184,79 @@ def test_a_truncated_file_is_refused(broken: Path, file: str) -> None:
     path = broken / f"{file}.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=f"^{broken}: cannot be loaded"):
+        load_diffusion(str(broken))
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, Tensor], str], object]) -> str:
+    """Change a weight in the middle of a part's file; gives its name."""
+    [path] = folder.glob("*.safetensors")
+    weights = load_file(path)
+    name = sorted(weights)[len(weights) // 2]
+    change(weights, name)
+    save_file(weights, path, metadata={"format": "pt"})
+    return name
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_weight_that_is_missing_is_named_and_not_drawn(broken: Path, part: str) -> None:
+    name = change_weights(broken / part, lambda weights, name: weights.pop(name))
+    with pytest.raises(ModelError, match=f"{broken / part}: the tensor {name} is missing"):
+        load_diffusion(str(broken))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_weight_that_is_no_number_is_named(broken: Path, part: str) -> None:
+    name = change_weights(broken / part, lambda weights, name: weights[name].fill_(math.nan))
+    with pytest.raises(ModelError, match=f"{broken / part}: the tensor {name} holds values"):
+        load_diffusion(str(broken))
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_a_weight_of_another_shape_is_named(broken: Path, part: str) -> None:
+    def widen(weights: dict[str, Tensor], name: str) -> None:
+        weights[name] = torch.cat([weights[name], weights[name]])
+
+    name = change_weights(broken / part, widen)
+    with pytest.raises(ModelError, match=f"{broken / part}: the tensor {name} has another"):
+        load_diffusion(str(broken))
+
+
+def test_position_ids_as_older_checkpoints_have_them_are_passed_over(broken: Path) -> None:
+    def add_positions(weights: dict[str, Tensor], _: str) -> None:
+        weights["text_model.embeddings.position_ids"] = torch.arange(32)[None]
+
+    before = load_diffusion(str(broken)).digest()
+    change_weights(broken / "text_encoder", add_positions)
+    assert load_diffusion(str(broken)).digest() == before
+
+
+def test_a_weight_that_is_missing_when_encoders_are_read_again_is_named(broken: Path) -> None:
+    loaded = load_diffusion(str(broken))
+    loaded.rest_encoders()
+    name = change_weights(broken / "text_encoder", lambda weights, name: weights.pop(name))
+    with pytest.raises(ModelError, match=f"the tensor {name} is missing"):
+        loaded.embed(["a red circle"])
+
+
+def test_a_tokenizer_without_its_words_is_refused(broken: Path) -> None:
+    for path in (broken / "tokenizer").iterdir():
+        if path.name != "tokenizer_config.json":
+            path.unlink()
+    with pytest.raises(ModelError, match=f"{broken / 'tokenizer'} has neither tokenizer"):
+        load_diffusion(str(broken))
+
+
+def test_an_index_that_is_no_object_is_refused(broken: Path) -> None:
+    (broken / "model_index.json").write_text("[1]")
+    with pytest.raises(ModelError, match=r"model_index\.json does not tell its parts"):
+        load_diffusion(str(broken))
+
+
+def test_a_part_of_an_unknown_class_is_named(broken: Path) -> None:
+    index = json.loads((broken / "model_index.json").read_text())
+    index["vae"] = ["diffusers", "TomorrowsVAE"]
+    (broken / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=f"^{broken}: its vae is a TomorrowsVAE, no network"):
         load_diffusion(str(broken))
 
 

@@ -231,12 +231,13 @@ def run(
     --hint star.png --annotate --out pictures
     """
     from graft.config import load
+    from graft.controlnet.card import base_of
     from graft.controlnet.grids import write_picture
     from graft.controlnet.run import Order, RunConfig
     from graft.controlnet.run import run as run_orders
     from graft.models.diffusion import load_diffusion
 
-    model = load_diffusion(base or _base_of(control[0]))
+    model = load_diffusion(base or base_of(control[0]))
     side = size or model.size
     model.require_size(side)
     settings_of = (weight, start, end)
@@ -287,13 +288,6 @@ def _filled(name: str, given: list[float] | None, count: int, default: float) ->
     if given and len(given) != count:
         raise ConfigError(f"--{name} is given {len(given)} times for {count} controls")
     return given or [default] * count
-
-
-def _base_of(control: Path) -> str:
-    from graft.store.whole import read_json
-
-    card = control / "graft.json"
-    return str(read_json(card)["base"]) if card.is_file() else "seedling"
 
 
 def _switched(flip: bool, stop: bool) -> list[str]:

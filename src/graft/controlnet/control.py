@@ -102,11 +102,21 @@ class Control(nn.Module):
                     gaussian(joint)
         lay_out(self)
         self.controlnet_down_blocks.requires_grad_(not self.config.middle_only)
+        self._decoder: tuple[nn.Module, ...] = ()  # beside it, so that it is in no state dict
 
     @property
     def doors(self) -> tuple[nn.Module, ...]:
         """The convolutions through which it speaks, from the widest skip to the middle."""
         return (*self.controlnet_down_blocks, self.controlnet_mid_block)
+
+    @property
+    def decoder(self) -> nn.Module | None:
+        """The decoder that it acts with, where it was given one, in place of the base's own."""
+        return self._decoder[0] if self._decoder else None
+
+    def act_with(self, decoder: nn.Module) -> None:
+        """Act with a decoder that learned beside it, as `moved_decoder` gives it."""
+        self._decoder = (decoder,)
 
     def read(
         self, hints_BHWC: UInt8[np.ndarray, "B H W 3"], model: DiffusionModel
@@ -198,9 +208,7 @@ class Controlled(nn.Module):
     def add_to_decoder(self, delta: Mapping[str, Tensor]) -> None:
         """Move the decoder's weights by what `decoder_delta` gave."""
         assert self.decoder is not None
-        locked = decoder_of(self.base).state_dict()
-        moved = {name: weight + delta[name].to(weight) for name, weight in locked.items()}
-        self.decoder.load_state_dict(moved)
+        self.decoder.load_state_dict(moved_decoder(self.base, delta).state_dict())
 
     def decoder_delta(self) -> dict[str, Tensor]:
         """What the unlocked decoder's weights have moved by, by the U-Net's own names."""
@@ -208,6 +216,14 @@ class Controlled(nn.Module):
             return {}
         locked = decoder_of(self.base).state_dict()
         return {name: w - locked[name] for name, w in self.decoder.state_dict().items()}
+
+
+def moved_decoder(unet: nn.Module, delta: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of the U-Net's decoder whose weights are moved by what `decoder_delta` gave."""
+    decoder = copy.deepcopy(decoder_of(unet))
+    locked = decoder.state_dict()
+    decoder.load_state_dict({name: w + delta[name].to(w) for name, w in locked.items()})
+    return decoder
 
 
 def connection_strengths(weighting: Weighting, widths: Sequence[int]) -> list[float]:

@@ -1,29 +1,29 @@
 """Pictures from prompts and hints: trained controls at work.
 
-Any folder that `ControlNetModel.from_pretrained` reads will do as a control, if it belongs to
-the base; one that graft trained says in `graft.json` which condition it reads.
+Any folder that `ControlNetModel.from_pretrained` reads will do as a control, if it is in
+safetensors, reads a hint of three channels and belongs to the base; one that graft trained
+says in `graft.json` which condition it reads.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import numpy as np
+from torch import nn
 
-from graft.config import fill
 from graft.controlnet.annotators.annotator import annotate_picture
 from graft.controlnet.annotators.kit import annotator_by_name
-from graft.controlnet.condition import Value
-from graft.controlnet.control import Control, ControlConfig
+from graft.controlnet.card import condition_of, kind_of
+from graft.controlnet.control import Control, moved_decoder
 from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.errors import DataError, ModelError
+from graft.errors import ConfigError, DataError, ModelError
+from graft.models.controls import read_controlnet, read_weights
 from graft.models.diffusion import DiffusionModel
-from graft.models.unet import read_controlnet
-from graft.store.whole import read_json
+from graft.models.unet import decoder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,12 @@ def run(
     uses: Sequence[Use],
     settings: RunConfig,
 ) -> Iterator[np.ndarray]:
-    """A picture [H, W, 3] for each order, under all controls at once, whose residuals add."""
-    remaining = iter(orders)
+    """A picture [H, W, 3] for each order, under all controls at once, whose residuals add.
+
+    Raises:
+        ConfigError: more than one of them acts with a decoder of its own.
+    """
+    remaining, decoder = iter(orders), _decoder_among(uses)
     while batch := list(islice(remaining, settings.at_once)):
         steerings = [
             Steering(
@@ -68,17 +72,29 @@ def run(
         words = model.embed([order.prompt for order in batch])
         negative = model.embed([order.negative for order in batch])
         seeds = [order.seed for order in batch]
-        yield from sample(model, words, negative, seeds, steerings, settings)
+        yield from sample(model, words, negative, seeds, steerings, settings, decoder=decoder)
+
+
+def _decoder_among(uses: Sequence[Use]) -> nn.Module | None:
+    """The decoder that takes the place of the base's own; one of weight 0 is not asked."""
+    found = [use.control.decoder for use in uses if use.weight != 0]
+    decoders = [decoder for decoder in found if decoder is not None]
+    if len(decoders) > 1:
+        raise ConfigError(
+            f"{len(decoders)} of these controls were taught with an unlocked decoder each, and"
+            " a picture has one decoder; use one of them"
+        )
+    return decoders[0] if decoders else None
 
 
 def load_control(folder: Path, model: DiffusionModel) -> Control:
-    """The control in a folder, on the base's device.
+    """The control in a folder, on the base's device, with the decoder that learned beside it.
 
     Raises:
-        ModelError: there is none, or it belongs to another base.
+        ModelError: there is none, it belongs to another base, or its decoder is missing.
     """
     state = read_controlnet(folder)
-    control = Control(model.unet, model.shrinking, _config_in(folder))
+    control = Control(model.unet, model.shrinking, kind_of(folder))
     try:
         control.load_state_dict(state)
     except RuntimeError as error:
@@ -87,15 +103,24 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
             f"{folder}: is a control of another base than {model.name}:"
             f" {' '.join(said).strip()}"
         ) from error
+    if control.config.unlock_decoder:
+        control.act_with(_read_decoder(folder, model))
     return control.to(model.device).eval().requires_grad_(False)
 
 
-def _config_in(folder: Path) -> ControlConfig:
-    """What kind of control a folder says that it holds; one of another maker is a usual one."""
-    card = folder / "graft.json"
-    settings = read_json(card).get("settings", {}) if card.is_file() else {}
-    control = cast("dict[str, dict[str, object]]", settings).get("control", {})
-    return fill(ControlConfig, control, str(card))
+def _read_decoder(folder: Path, model: DiffusionModel) -> nn.Module:
+    """The decoder that lies beside a control's folder as what it has moved by."""
+    path = folder.resolve().parent / "decoder.safetensors"
+    if not path.is_file():
+        raise ModelError(
+            f"{folder}: was taught with an unlocked decoder, and {path} is not there; put the"
+            " decoder.safetensors of its run's train folder beside it"
+        )
+    delta = read_weights(path)
+    locked = decoder_of(model.unet).state_dict()
+    if {n: t.shape for n, t in delta.items()} != {n: t.shape for n, t in locked.items()}:
+        raise ModelError(f"{path}: is a decoder of another base than {model.name}")
+    return moved_decoder(model.unet, delta).eval().requires_grad_(False)
 
 
 def read_hint(path: Path) -> np.ndarray:
@@ -118,12 +143,6 @@ def hint_of(folder: Path, pixels_HWC: np.ndarray, size: int, seed: int = 0) -> n
     Raises:
         ModelError: the folder does not say which condition its control reads.
     """
-    if not (folder / "graft.json").is_file():
-        raise ModelError(
-            f"{folder}: does not say which condition it reads; give the finished hint instead"
-        )
-    card = read_json(folder / "graft.json")
-    settings = cast("dict[str, Value]", card["annotator"])
-    annotator = annotator_by_name(cast("str", card["condition"]), settings)
+    annotator = annotator_by_name(*condition_of(folder))
     rng = np.random.default_rng(seed)
     return annotate_picture(annotator, fit_picture(pixels_HWC, size), rng).pixels_HWC

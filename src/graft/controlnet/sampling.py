@@ -7,6 +7,7 @@ is not computed.
 Legend: B pictures, C channels, H and W pixels, h and w latent pixels.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +39,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.at_once < 1:
             raise ValueError("steps and at_once are at least 1")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"guidance is a finite number, not {self.guidance}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Steering:
     end: float = 1.0
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise ConfigError(f"a control's weight is a finite number, not {self.weight}")
         if not 0.0 <= self.start <= self.end <= 1.0:
             raise ConfigError(
                 f"a control acts from {self.start} to {self.end}: both are shares of the steps,"

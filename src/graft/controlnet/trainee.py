@@ -15,9 +15,9 @@ from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
 from graft.controlnet.lessons import Batch
+from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel
 from graft.models.recompute import Recompute
-from graft.models.unet import read_controlnet
 from graft.train.average import Average
 from graft.train.schedule import Decay
 

@@ -35,8 +35,8 @@ from graft.controlnet.tiles import picture_of
 from graft.controlnet.trainee import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
+from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel, load_diffusion
-from graft.models.unet import read_controlnet
 from graft.store.runs import Run, refuse_another, write_json, write_text
 from graft.store.shards import list_shards, read_shard
 from graft.store.whole import read_json, remove_partial, writing

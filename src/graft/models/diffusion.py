@@ -6,12 +6,9 @@ Stable Diffusion 1, 2 and XL families of `diffusers`, by hub id or folder.
 Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width.
 """
 
-import contextlib
 import hashlib
-import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -20,28 +17,14 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
-    StableDiffusionPipeline,
-)
-from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import (
-    StableDiffusionXLPipeline,
-)
-from huggingface_hub import hf_hub_download
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from graft.errors import ConfigError, ModelError
+from graft.errors import ConfigError
 from graft.models.noise import Sampler, training_noise
+from graft.models.pipeline import PARTS, Pipeline, naming, read_pipeline
 from graft.models.quiet import no_pipeline_bars
 from graft.models.unet import Added, lay_out, require_usual
-
-SEEDLING = "seedling"
-_FOLDER = Path(__file__).parent / "seedlings" / "diffusion"
-_PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
-_FOLDERS = (*_PARTS, "tokenizer", "tokenizer_2", "scheduler")
-
-Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +193,7 @@ class DiffusionModel:
         """SHA-256 of every frozen parameter's and buffer's bytes, in the order of names."""
         self._wake_encoders()
         seen = hashlib.sha256()
-        for name in _PARTS:
+        for name in PARTS:
             part = cast("nn.Module | None", getattr(self._pipeline, name, None))
             for key, tensor in sorted(part.state_dict().items()) if part is not None else ():
                 seen.update(f"{name}.{key}".encode())
@@ -236,10 +219,10 @@ class DiffusionModel:
         if not self._resting:
             return
         if self._loaded:
-            with _naming(self.name):
-                fresh = _read(self.name, self.unet)
+            with naming(self.name):
+                fresh = read_pipeline(self.name, self.unet)
             self.vae.encoder = cast("AutoencoderKL", fresh.vae).encoder
-            for name in _PARTS[2:]:
+            for name in PARTS[2:]:
                 setattr(self._pipeline, name, getattr(fresh, name, None))
         self._resting = False
         for part in self._encoders():
@@ -250,7 +233,7 @@ class DiffusionModel:
         yield from self._text_encoders()
 
     def _text_encoders(self) -> Iterator[nn.Module]:
-        for name in _PARTS[2:]:
+        for name in PARTS[2:]:
             part = cast("nn.Module | None", getattr(self._pipeline, name, None))
             if part is not None:
                 yield part
@@ -267,10 +250,11 @@ def load_diffusion(name: str, device: torch.device | None = None) -> DiffusionMo
     Only safetensors are read.
 
     Raises:
-        ModelError: there is no such model, a part is missing, or it is of another family.
+        ModelError: there is no such model, a part or a weight of it is missing or no number,
+            or it is of another family.
     """
-    with _naming(name):
-        model = DiffusionModel(_read(name), name, loaded=True)
+    with naming(name):
+        model = DiffusionModel(read_pipeline(name), name, loaded=True)
     if device is not None:
         model.move(device)
     return model
@@ -290,61 +274,3 @@ def to_signed(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H
 def to_hint(pixels_BHWC: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
     """Bytes as numbers from 0 to 1, as a control reads its hint."""
     return torch.from_numpy(pixels_BHWC).permute(0, 3, 1, 2).float() / 255.0
-
-
-def _read(name: str, unet: nn.Module | None = None) -> Pipeline:
-    """The pipeline from where it is kept, with its own U-Net or around a given one."""
-    source = str(_FOLDER) if name == SEEDLING else name
-    given = {} if unet is None else {"unet": unet}
-    with no_pipeline_bars():
-        index = _index_of(source)
-        family = _family_of(index)
-        _require_parts(Path(source), index)
-        return family.from_pretrained(
-            source, use_safetensors=True, dtype=torch.float32, safety_checker=None, **given
-        )
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Generator[None]:
-    """Puts the model's name before what is wrong with it."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(f"{name}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        first = next(iter(str(error).strip().splitlines()), repr(error))
-        raise ModelError(
-            f"{name}: cannot be loaded as a diffusion pipeline: {first}; name a hub id, a"
-            " folder with model_index.json and safetensors, or 'seedling'"
-        ) from error
-
-
-def _index_of(source: str) -> dict[str, object]:
-    """What a pipeline is made of, read before any weights are."""
-    name, folder = "model_index.json", Path(source)
-    if not folder.is_dir() and source.count("/") != 1:
-        raise FileNotFoundError("there is no such folder")
-    path = folder / name if folder.is_dir() else Path(hf_hub_download(source, name))
-    return cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
-
-
-def _family_of(index: Mapping[str, object]) -> type[Pipeline]:
-    """The pipeline's class, known before its weights are loaded."""
-    classes = (StableDiffusionPipeline, StableDiffusionXLPipeline)
-    families = {one.__name__: one for one in classes}
-    kind = str(index.get("_class_name"))
-    if kind not in families:
-        raise ModelError(
-            f"is a {kind}; take a text-to-image pipeline of the Stable Diffusion 1, 2 or XL"
-            " family"
-        )
-    return families[kind]
-
-
-def _require_parts(folder: Path, index: Mapping[str, object]) -> None:
-    """Refuse a folder that lacks a part, for a tokenizer is made of nothing without a word."""
-    for part in _FOLDERS if folder.is_dir() else ():
-        known = cast("list[str | None]", index.get(part) or [None])
-        if known[0] is not None and not any((folder / part).glob("*")):
-            raise ModelError(f"{folder / part} is missing or empty; save the pipeline anew")

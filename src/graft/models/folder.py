@@ -1,8 +1,4 @@
-"""What a folder of a language model must hold, and the network that is read out of it.
-
-`transformers` draws weights that a file lacks at random and says so in a log; a model of which
-a part is noise would annotate, score and learn as if nothing were wrong. Here it is an error.
-"""
+"""What a folder of a language model must hold, and the network that is read out of it."""
 
 import contextlib
 from collections.abc import Generator
@@ -22,6 +18,7 @@ from transformers import (
 
 from graft.errors import ModelError
 from graft.models.quiet import no_progress_bars
+from graft.models.weights import require_weights
 
 _SAVE = "save it with model.save_pretrained(folder) and tokenizer.save_pretrained(folder)"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -89,7 +86,7 @@ def read_model(
             ignore_mismatched_sizes=True,  # told below, by their names
         )
     network, told = cast("tuple[PreTrainedModel, dict[str, object]]", read)
-    _require_weights(place, network, told)
+    require_weights(place, network, told, f"fetch the model again, or {_SAVE}")
     # beyond these some tokenizers have marks of chats, which no text is turned into here
     _require_rows(place, network, max(tokenizer.vocab_size, *_ends(tokenizer)))
     return network, tokenizer
@@ -131,23 +128,6 @@ def _any(folder: Path, patterns: tuple[str, ...]) -> str:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{lines[0].rstrip('.')}." if lines else f"{type(error).__name__}."
-
-
-def _require_weights(place: str | Path, network: nn.Module, told: dict[str, object]) -> None:
-    missing = sorted(cast("set[str]", told["missing_keys"]))
-    reshaped = sorted(cast("set[tuple[str, object, object]]", told["mismatched_keys"]))
-    broken = [
-        name for name, tensor in network.named_parameters() if not bool(tensor.isfinite().all())
-    ]
-    for names, state in (
-        (missing, "is missing from its weights"),
-        ([name for name, *_ in reshaped], "has another shape than its config.json says"),
-        (broken, "holds values that are no numbers"),
-    ):
-        if names:
-            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
-            remedy = f"fetch the model again, or {_SAVE}"
-            raise ModelError(f"{place}: the tensor {names[0]} {state}{more}; {remedy}")
 
 
 def _require_rows(place: str | Path, network: PreTrainedModel, tokens: int) -> None:

@@ -14,8 +14,7 @@ from typing import cast
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from graft.errors import ModelError
@@ -212,21 +211,6 @@ def write_weights(state: Mapping[str, Tensor], folder: Path) -> None:
     """Write the weights of a control that `diffusers` has no class for."""
     content = save({name: tensor.contiguous() for name, tensor in state.items()})
     (folder / _WEIGHTS).write_bytes(content)
-
-
-def read_controlnet(folder: Path) -> dict[str, Tensor]:
-    """The weights in a folder that `write_controlnet`, `write_weights` or `diffusers` wrote.
-
-    Raises:
-        ModelError: there are none, or not in safetensors.
-    """
-    path = folder / _WEIGHTS
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path}: cannot be read: {error}; name a folder with a control in safetensors"
-        ) from error
 
 
 def _call(part: nn.Module, name: str, *given: Tensor) -> Tensor:
