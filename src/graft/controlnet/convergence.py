@@ -52,6 +52,11 @@ class Check:
         return asdict(self)
 
     @property
+    def is_finite(self) -> bool:
+        """Whether its losses are."""
+        return bool(np.isfinite([*self.true, *self.shuffled, *self.none]).all())
+
+    @property
     def gap(self) -> np.ndarray:
         """How much each picture's loss is lower with its own hint than with another's [V]."""
         return np.array(self.shuffled) - np.array(self.true)

@@ -14,6 +14,7 @@ seed, the picture and the epoch alone: not on its batch, nor on how often a run 
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from graft.controlnet.convergence import Check, Convergence, judge, onset_of
 from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.trainee import TrainConfig, Trainee, loss_of_pictures
 from graft.controlnet.validation import Validation
-from graft.errors import DataError, StoreError
+from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import write_controlnet, write_weights
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
@@ -40,7 +41,7 @@ from graft.train.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from graft.train.loop import Step, fit
+from graft.train.loop import DivergedError, Step, are_finite, fit
 from graft.train.schedule import warm_up_then
 
 
@@ -65,11 +66,11 @@ def train(
     Continues from the last checkpoint in `folder`, to the same bytes as if never interrupted.
     If `folder/control` stands already, nothing is done. `model` itself is never changed.
     A step's checkpoint is written when the next one is asked for: what the caller does with a
-    step is done before it counts.
+    step is done before it counts. Nothing is saved of what no step can go on from.
 
     Raises:
         StoreError: the folder was begun with something else, or a checkpoint is damaged.
-        ModelError: the training diverged.
+        ModelError: the training diverged; tells what to do.
     """
     if (folder / "control").exists():
         _refuse_finished(folder, settings)
@@ -82,7 +83,10 @@ def train(
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
     trainee = Trainee(model, validation.annotator, settings)
-    yield from _learn(trainee, lessons, empty, validation, folder, origin)
+    try:
+        yield from _learn(trainee, lessons, empty, validation, folder, origin)
+    except DivergedError as error:
+        raise ModelError(f"{error}{_way_out(folder, settings)}") from error
     _write(trainee, folder)
     _clear(folder)
 
@@ -92,6 +96,16 @@ def _clear(folder: Path) -> None:
     for checkpoint in list_checkpoints(folder):
         remove_folder(checkpoint.folder)
     remove_partial_folders(folder)
+
+
+def _way_out(folder: Path, settings: TrainConfig) -> str:
+    """What to do about a training that diverged, and what is left of it."""
+    left = list_checkpoints(folder)
+    stands = f"it goes on from {left[-1].folder}" if left else "nothing of it is saved"
+    return (
+        f". That is another training: delete {folder} and begin it again, as with --set"
+        f" train.learning_rate={settings.learning_rate / 10:g}; with the same settings {stands}"
+    )
 
 
 def _learn(
@@ -106,7 +120,7 @@ def _learn(
     settings = trainee.settings
     start, checks = _resume(list_begun(folder, origin), trainee)
     if not checks:
-        checks.append(validation.check(trainee.shown(), 0, pictures=True))
+        checks.append(_first_check(trainee, validation))
     watch = Watch(validation, settings, checks)
     if settings.stop_when_converged and watch.verdict.ended:
         return
@@ -126,12 +140,13 @@ def _learn(
     )
     for step in steps:
         trainee.average.update(trainee.live)
-        check = watch.check(trainee, step.index)
-        if check is not None:
-            watch.write(folder)
-        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
+        check = watch.check(trainee, step.index, folder)
         ended = settings.stop_when_converged and watch.verdict.ended
-        if saves_at(step.index) or ended:
+        saved = saves_at(step.index) or ended
+        if saved:
+            watch.require_sound(trainee, step.index)
+        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
+        if saved:
             note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
             left = settings.steps - step.index
             save_checkpoint(
@@ -140,6 +155,18 @@ def _learn(
             prune_checkpoints(folder, last=2)
         if ended:
             return
+
+
+def _first_check(trainee: Trainee, validation: Validation) -> Check:
+    """Of the silent control, or of the one that the training starts from."""
+    first = validation.check(trainee.shown(), 0, pictures=True)
+    if not first.is_finite:
+        raise ModelError(
+            f"{trainee.model.name}: the losses of the validation pictures are not finite before"
+            " anything is learnt; see that the weights of the base, and of the control that"
+            " train.start_from names, are whole"
+        )
+    return first
 
 
 class Watch:
@@ -164,15 +191,33 @@ class Watch:
         """Whether any check is."""
         return self.shows_at(step) or step % self.settings.gap_every == 0
 
-    def check(self, trainee: Trainee, step: int) -> Check | None:
-        """A check if one is due after `step` steps; the verdict follows it."""
+    def check(self, trainee: Trainee, step: int, folder: Path) -> Check | None:
+        """A check if one is due after `step` steps; verdict and `folder` follow it.
+
+        Raises:
+            DivergedError: the weights or its losses are not finite.
+        """
         if not self.looks_at(step):
             return None
+        _require_finite(step, "weights", sound=are_finite(trainee.both))
         shows = self.shows_at(step)
         check = self.validation.check(trainee.shown(), step, pictures=shows)
+        _require_finite(step, "losses of the validation pictures", sound=check.is_finite)
         self.checks.append(check)
         self.verdict = self._judge(self.checks)
+        self.write(folder)
         return check
+
+    def require_sound(self, trainee: Trainee, step: int) -> None:
+        """Refuse to save weights that no step can go on from.
+
+        Raises:
+            DivergedError: they are not finite, or the loss under them is not.
+        """
+        _require_finite(step, "weights", sound=are_finite(trainee.both))
+        losses = self.validation.losses(trainee.live)
+        sound = all(map(math.isfinite, losses))
+        _require_finite(step, "losses of the validation pictures", sound=sound)
 
     def write(self, folder: Path) -> None:
         """Everything measured so far and what is thought of it, in `convergence.json`."""
@@ -184,11 +229,33 @@ class Watch:
             "ceiling": list(self.ceiling),
             "checks": [check.to_table() for check in self.checks],
         }
-        write_json(folder / "convergence.json", told)
+        write_json(folder / "convergence.json", _finite(told))
 
     def _judge(self, checks: Sequence[Check]) -> Convergence:
         config, steps = self.settings.convergence, self.settings.steps
         return judge(checks, self.ceiling, config, steps=steps, before=self.verdict)
+
+
+def _require_finite(step: int, what: str, *, sound: bool) -> None:
+    if not sound:
+        raise DivergedError(
+            f"step {step}: the {what} are not finite; take a lower learning rate or a longer"
+            " warm-up"
+        )
+
+
+def _finite(value: object) -> object:
+    """The same with null for each number that JSON cannot hold."""
+    match value:
+        case dict():
+            table = cast("dict[str, object]", value)
+            return {name: _finite(inner) for name, inner in table.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in cast("Sequence[object]", value)]
+        case float():
+            return value if math.isfinite(value) else None
+        case _:
+            return value
 
 
 def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | None:
@@ -205,7 +272,13 @@ def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Ch
     last = begun[-1]
     load_checkpoint(last, trainee.both, trainee.optimizer)
     noted = cast("list[dict[str, object]]", last.note["checks"])
-    return last.step, [Check.from_table(one) for one in noted]
+    checks = [Check.from_table(one) for one in noted]
+    if not (are_finite(trainee.both) and all(check.is_finite for check in checks)):
+        raise StoreError(
+            f"{last.folder}: holds weights or losses that are not finite; delete"
+            f" {last.folder.parent} and begin again with a lower train.learning_rate"
+        )
+    return last.step, checks
 
 
 def _refuse_finished(folder: Path, settings: TrainConfig) -> None:

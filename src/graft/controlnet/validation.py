@@ -76,10 +76,14 @@ class Validation:
         return Check(
             step,
             fidelity,
-            true=self._losses(controlled, self._hints),
+            true=self.losses(controlled),
             shuffled=self._losses(controlled, np.roll(self._hints, 1, axis=0)),
             none=self._none,
         )
+
+    def losses(self, controlled: Controlled) -> tuple[float, ...]:
+        """Each picture's loss with its own hint, at the fixed noise."""
+        return self._losses(controlled, self._hints)
 
     def generate(self, controlled: Controlled | None) -> np.ndarray:
         """A picture [V, H, W, 3] for each hint and caption; without a control, the base's."""
