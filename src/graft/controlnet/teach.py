@@ -99,6 +99,7 @@ def keep_pairs(shop: Workshop) -> Iterator[Progress]:
         _write_kept(shop, found, kept)
         seconds = {"seconds": time.perf_counter() - began}
         write_json(shop.root / "keep" / "seconds.json", seconds)
+        shop.settle()
     yield Progress("keep", len(kept.ids), len(found), "pairs", "good")
 
 
@@ -129,7 +130,9 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
         shop.model.rest_encoders()
         began, verdict, told = time.perf_counter(), None, ""
         waiting = deque[Step]()
-        for step in train(shop.model, lessons, empty, validation, config.train, folder):
+        steps = train(shop.model, lessons, empty, validation, config.train, folder)
+        shop.settle(taught=True)
+        for step in steps:
             waiting.append(step)
             for known in take_known(waiting):
                 append_line(folder / "log.jsonl", known.to_line())
@@ -173,6 +176,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         write_json(folder / "report.json", report)
         seconds = {"seconds": time.perf_counter() - began}  # it is done anew each time
         write_json(folder / "seconds.json", seconds)
+        shop.settle()
         remove_partial(shop.root)
         write_json(shop.root / "report.json", {**report, "seconds": _seconds(shop)})
     fidelity = cast("dict[str, float]", report["fidelity"])

@@ -32,6 +32,7 @@ from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import write_controlnet, write_weights
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
+from graft.store.runs import told_differences
 from graft.store.whole import read_json, whole_file, write_json, writing
 from graft.train.checkpoint import (
     Checkpoint,
@@ -63,6 +64,7 @@ def train(
 ) -> Iterator[Progress]:
     """Teach a control of `model`, yielding after each step; at the end `folder/control` stands.
 
+    Another training in `folder` is refused at once, before a step is asked for.
     Continues from the last checkpoint in `folder`, to the same bytes as if never interrupted.
     If `folder/control` stands already, nothing is done. `model` itself is never changed.
     A step's checkpoint is written when the next one is asked for: what the caller does with a
@@ -73,20 +75,28 @@ def train(
         ModelError: the training diverged; tells what to do.
     """
     if (folder / "control").exists():
-        _refuse_finished(folder, settings)
+        require_taught_so(folder, settings)
         _clear(folder)
-        return
+        return iter(())
     if not lessons:
         raise DataError("no pairs to learn from; see the report of `keep`")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
+    begun = list_begun(folder, origin)
     trainee = Trainee(model, validation.annotator, settings)
+    stand = _resume(begun, trainee, origin)
+    steps = _learn(trainee, lessons, empty, validation, folder, stand)
+    return _finish(steps, trainee, folder)
+
+
+def _finish(steps: Iterator[Progress], trainee: Trainee, folder: Path) -> Iterator[Progress]:
+    """The steps; after the last of them the control stands."""
     try:
-        yield from _learn(trainee, lessons, empty, validation, folder, origin)
+        yield from steps
     except DivergedError as error:
-        raise ModelError(f"{error}{_way_out(folder, settings)}") from error
+        raise ModelError(f"{error}{_way_out(folder, trainee.settings)}") from error
     _write(trainee, folder)
     _clear(folder)
 
@@ -101,10 +111,12 @@ def _clear(folder: Path) -> None:
 def _way_out(folder: Path, settings: TrainConfig) -> str:
     """What to do about a training that diverged, and what is left of it."""
     left = list_checkpoints(folder)
-    stands = f"it goes on from {left[-1].folder}" if left else "nothing of it is saved"
+    stands = "nothing of it is saved"
+    if left:
+        stands = f"with the same settings it goes on from {left[-1].folder}"
     return (
         f". That is another training: delete {folder} and begin it again, as with --set"
-        f" train.learning_rate={settings.learning_rate / 10:g}; with the same settings {stands}"
+        f" train.learning_rate={settings.learning_rate / 10:g}; {stands}"
     )
 
 
@@ -114,14 +126,12 @@ def _learn(
     empty: Words,
     validation: Validation,
     folder: Path,
-    origin: str,
+    stand: "_Stand",
 ) -> Iterator[Progress]:
     """The steps that are still to do, with their checks and checkpoints."""
     settings = trainee.settings
-    start, checks = _resume(list_begun(folder, origin), trainee)
-    if not checks:
-        checks.append(_first_check(trainee, validation))
-    watch = Watch(validation, settings, checks)
+    checks = stand.checks or (_first_check(trainee, validation),)
+    watch = Watch(validation, settings, [*checks])
     if settings.stop_when_converged and watch.verdict.ended:
         return
 
@@ -129,11 +139,11 @@ def _learn(
         return step % settings.checkpoint_every == 0 or step == settings.steps
 
     steps = fit(
-        read_lessons(lessons, empty, trainee.model, settings, start),
+        read_lessons(lessons, empty, trainee.model, settings, stand.step),
         functools.partial(loss_of_pictures, trainee),
         trainee.optimizer,
         warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
-        start=start,
+        start=stand.step,
         clip_norm=settings.clip_norm,
         autocast=_precision(settings, trainee.model.device),
         waits_at=lambda step: watch.looks_at(step) or saves_at(step),
@@ -147,7 +157,7 @@ def _learn(
             watch.require_sound(trainee, step.index)
         yield Progress(**asdict(step), check=check, convergence=watch.verdict)
         if saved:
-            note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
+            note = {"origin": stand.origin, "checks": [asdict(one) for one in watch.checks]}
             left = settings.steps - step.index
             save_checkpoint(
                 folder, step.index, trainee.both, trainee.optimizer, value=left, note=note
@@ -265,28 +275,39 @@ def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | Non
     return torch.bfloat16 if lower else None
 
 
-def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Check]]:
-    """The step to go on from, and the checks before it."""
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Where a training stands: which it is, the steps taken, and the checks so far."""
+
+    origin: str
+    step: int = 0
+    checks: tuple[Check, ...] = ()
+
+
+def _resume(begun: Sequence[Checkpoint], trainee: Trainee, origin: str) -> _Stand:
+    """Put `trainee` where the last checkpoint stands, if there is one."""
     if not begun:
-        return 0, []
+        return _Stand(origin)
     last = begun[-1]
     load_checkpoint(last, trainee.both, trainee.optimizer)
     noted = cast("list[dict[str, object]]", last.note["checks"])
-    checks = [Check.from_table(one) for one in noted]
+    checks = tuple(Check.from_table(one) for one in noted)
     if not (are_finite(trainee.both) and all(check.is_finite for check in checks)):
         raise StoreError(
             f"{last.folder}: holds weights or losses that are not finite; delete"
             f" {last.folder.parent} and begin again with a lower train.learning_rate"
         )
-    return last.step, checks
+    return _Stand(origin, last.step, checks)
 
 
-def _refuse_finished(folder: Path, settings: TrainConfig) -> None:
-    """Do not let a finished control pass for one of other settings."""
-    if read_json(folder / "control" / "graft.json")["settings"] != _what_counts(settings):
+def require_taught_so(folder: Path, settings: TrainConfig) -> None:
+    """Do not let the finished control in `folder` pass for one of other settings."""
+    card = read_json(folder / "control" / "graft.json")
+    begun = cast("dict[str, object]", card["settings"])
+    if told := told_differences(begun, _what_counts(settings)):
         raise StoreError(
-            f"{folder}: holds a control that was taught with other settings; delete it, or"
-            " choose another --out"
+            f"{folder}: holds a control that was taught with other settings: {told}; take the"
+            f" same ones, or delete {folder} to teach it anew"
         )
 
 
