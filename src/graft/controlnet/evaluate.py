@@ -47,7 +47,8 @@ class Evaluated:
     fidelity: Mapping[str, list[float]]
     agreement: Mapping[str, Interval | None]
     """None where the captions ask for nothing, or all for the same."""
-    distance: Mapping[str, float]
+    distance: Mapping[str, float | None]
+    """None of a single picture, which has no spread."""
 
 
 def evaluate(
@@ -105,8 +106,10 @@ def _agreements(
 
 def _distances(
     model: DiffusionModel, compared: Mapping[str, np.ndarray], real: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """The kernel distance of each set to the real pictures, in features of unit variance."""
+    if len(real) < 2:
+        return dict.fromkeys(compared)
     empty = model.embed([""])
     of_real = features(model, real, empty)
     middle, spread = of_real.mean(axis=0), of_real.std(axis=0) + 1e-8
