@@ -10,7 +10,7 @@ from PIL import Image
 from graft.controlnet.control import Control
 from graft.controlnet.run import Order, Use, hint_of, load_control, read_hint, run
 from graft.controlnet.sampling import RunConfig
-from graft.errors import DataError, ModelError
+from graft.errors import ConfigError, DataError, ModelError
 from graft.models.diffusion import DiffusionModel
 from graft.models.unet import write_controlnet
 from graft.store.whole import write_json
@@ -78,3 +78,8 @@ def test_a_hint_that_is_no_picture_is_named(tmp_path) -> None:
         read_hint(tmp_path / "text.png")
     Image.new("RGB", (20, 30), "red").save(tmp_path / "red.png")
     assert read_hint(tmp_path / "red.png").shape == (30, 20, 3)
+
+
+def test_a_seed_of_more_than_64_bits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"seed = 99999999999999999999: .* 64 bits"):
+        Order("a star", seed=99999999999999999999)

@@ -130,6 +130,20 @@ def test_a_step_count_of_nothing_is_refused_by_name(name: str) -> None:
         replace(SETTINGS, **{name: 0})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("learning_rate", -1.0), ("learning_rate", float("inf")), ("hint_rate", -1.0)),
+        *(("zero_rate", -1.0), ("weight_decay", -1.0), ("average_decay", 1.0), ("seed", -1)),
+        *(("average_decay", 2.0), ("warm_up", -1.0), ("clip_norm", -1.0)),
+        *(("time_power", float("inf")), ("seed", 2**63), ("no_prompt", float("nan"))),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is "):
+        replace(SETTINGS, **{name: value})
+
+
 def test_without_lessons_it_says_where_to_look(setting: Setting, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="report of `keep`"):
         train(setting.base, [], setting.empty, setting.validation, SETTINGS, tmp_path)

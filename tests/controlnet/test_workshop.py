@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.config import to_table
+from graft.config import load, to_table
 from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.teach import train_control
 from graft.controlnet.validation import ValidationConfig
@@ -221,6 +221,20 @@ def test_a_begun_run_is_not_cut_otherwise(tmp_path: Path) -> None:
     write_json(shop.root / "annotate" / "recipe.json", {})
     with pytest.raises(StoreError, match="was begun with tiles = 3, not 4"):
         Workshop.begin(shop.root, replace(shop.config, tiles=4))
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        *(("limit=0", "limit is at least 1"), ("limit=-1", "limit is at least 1")),
+        *(("shard_pictures=0", "shard_pictures is at least 1"), ("seed=-1", "seed is at")),
+        *(("validation.pictures=-3", "pictures is at"), ("evaluate.pictures=-1", "at least 0")),
+        ("train.learning_rate=-1", "train: learning_rate is above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(setting: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load(TeachConfig, None, ["images=pictures", setting])
 
 
 def test_no_tiles_at_all_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.dataset import Pair
@@ -37,6 +38,10 @@ class EvaluateConfig:
     choices: int = 4  # prompts among which a picture's own is to fit best
     run: RunConfig = field(default_factory=lambda: RunConfig(guidance=4.0))
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self, ("pictures",), lambda count: count >= 0, "at least 0")
+        require(self, ("choices",), lambda count: count >= 1, "at least 1")
 
 
 @dataclass(frozen=True, slots=True)

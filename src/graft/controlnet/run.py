@@ -20,7 +20,7 @@ from graft.controlnet.control import Control, ControlConfig
 from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.errors import DataError, ModelError
+from graft.errors import ConfigError, DataError, ModelError
 from graft.models.diffusion import DiffusionModel
 from graft.models.unet import read_controlnet
 from graft.store.whole import read_json
@@ -33,6 +33,10 @@ class Order:
     prompt: str
     seed: int = 0
     negative: str = ""
+
+    def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**64:
+            raise ConfigError(f"seed = {self.seed}: a seed is of 64 bits; take a smaller one")
 
 
 @dataclass(frozen=True, slots=True)

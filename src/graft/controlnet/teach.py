@@ -124,6 +124,8 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
     folder, config = shop.root / "train", shop.config
     shop.kept()  # before a folder is made
     with held(folder):
+        shop.model.require_steps(config.validation.run.steps, "validation.run.steps")
+        shop.model.require_steps(config.evaluate.run.steps, "evaluate.run.steps")
         remove_partial(folder / "pictures")
         lessons, empty, validation = _prepare(shop)
         _keep_base(shop, folder / "base.json")
@@ -155,6 +157,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         )
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
+    shop.model.require_steps(shop.config.evaluate.run.steps, "evaluate.run.steps")
     found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
     folder = shop.root / "evaluate"
     before = read_json(shop.root / "train" / "base.json")["sha256"]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import Controlled
 from graft.controlnet.convergence import Check
@@ -36,6 +37,9 @@ class ValidationConfig:
 
     pictures: int = 16
     run: RunConfig = field(default_factory=lambda: RunConfig(guidance=4.0))
+
+    def __post_init__(self) -> None:
+        require(self, ("pictures",), lambda count: count >= 1, "at least 1")
 
 
 class Validation:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from graft.config import dump, fill, load, to_table
+from graft.config import dump, fill, load, require, to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.condition import Value
@@ -65,6 +65,10 @@ class TeachConfig:
     def __post_init__(self) -> None:
         if self.tiles is not None and self.tiles < 1:
             raise ValueError("tiles is at least 1, or not given")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit is at least 1, or not given")
+        require(self, ("shard_pictures",), lambda count: count >= 1, "at least 1")
+        require(self, ("seed",), lambda seed: seed >= 0, "at least 0")
 
 
 @dataclass(frozen=True, slots=True)
