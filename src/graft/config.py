@@ -12,7 +12,7 @@ import difflib
 import json
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import GenericAlias
 from typing import TypeVar
@@ -64,6 +64,15 @@ def fill(
         ]
         raise ConfigError("\n".join(dict.fromkeys(complaints))) from None
     return settings
+
+
+def require(
+    settings: object, names: Sequence[str], fits: Callable[[float], bool], told: str
+) -> None:
+    """Refuse numbers among `settings` that do not fit, by name: for a `__post_init__`."""
+    for name in names:
+        if not fits(getattr(settings, name)):
+            raise ValueError(f"{name} is {told}")
 
 
 def to_table(settings: object) -> Table:

@@ -317,3 +317,15 @@ def test_what_may_still_rise_in_some_pictures_is_not_surely_level() -> None:
 
     assert is_level(seen(0.01), rise, CONFIG)
     assert not is_level(seen(0.3), rise, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("patience", -4.0), ("least_rise", float("nan")), ("level_checks", 1)),
+        *(("sure", 1.5), ("resamples", 0), ("least_steps", -1)),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is "):
+        replace(CONFIG, **{name: value})

@@ -62,6 +62,15 @@ def test_every_system_is_measured_from_the_same_noise(
     assert set(report["distance_to_real"]) == {"base", "controlled"}
 
 
+def test_of_a_single_picture_all_but_the_distance_is_measured(
+    base: DiffusionModel, stirred: Controlled
+) -> None:
+    found = evaluate(base, stirred, pairs_of(1), CANNY, SETTINGS)
+    report = json.loads(json.dumps(build_report(found, CANNY), allow_nan=False))
+    assert report["distance_to_real"] == {"base": None, "controlled": None}
+    assert report["fidelity"]["n"] == 1
+
+
 def test_a_wrong_hint_is_that_of_another_picture(
     base: DiffusionModel, stirred: Controlled
 ) -> None:

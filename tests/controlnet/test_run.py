@@ -243,3 +243,8 @@ def test_a_hint_that_is_no_picture_is_named(tmp_path) -> None:
         read_hint(tmp_path / "text.png")
     Image.new("RGB", (20, 30), "red").save(tmp_path / "red.png")
     assert read_hint(tmp_path / "red.png").shape == (30, 20, 3)
+
+
+def test_a_seed_of_more_than_64_bits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"seed = 99999999999999999999: .* 64 bits"):
+        Order("a star", seed=99999999999999999999)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
+from safetensors.torch import load_file
 
 from graft.controlnet.control import ControlConfig, Controlled
-from graft.controlnet.convergence import ConvergenceConfig
+from graft.controlnet.convergence import Check, ConvergenceConfig
 from graft.controlnet.run import load_control
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.controlnet.train import train
+from graft.controlnet.train import Progress, Watch, train
 from graft.controlnet.trainee import Trainee
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
@@ -119,7 +120,7 @@ def test_a_finished_control_does_not_pass_for_one_of_other_settings(
     setting: Setting, trained
 ) -> None:
     folder, _ = trained
-    with pytest.raises(StoreError, match="taught with other settings"):
+    with pytest.raises(StoreError, match="other settings: steps was 6, is 60; take the same"):
         setting.train(folder, replace(SETTINGS, steps=60))
 
 
@@ -129,9 +130,23 @@ def test_a_step_count_of_nothing_is_refused_by_name(name: str) -> None:
         replace(SETTINGS, **{name: 0})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("learning_rate", -1.0), ("learning_rate", float("inf")), ("hint_rate", -1.0)),
+        *(("zero_rate", -1.0), ("weight_decay", -1.0), ("average_decay", 1.0), ("seed", -1)),
+        *(("average_decay", 2.0), ("warm_up", -1.0), ("clip_norm", -1.0)),
+        *(("time_power", float("inf")), ("seed", 2**63), ("no_prompt", float("nan"))),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is "):
+        replace(SETTINGS, **{name: value})
+
+
 def test_without_lessons_it_says_where_to_look(setting: Setting, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="report of `keep`"):
-        next(train(setting.base, [], setting.empty, setting.validation, SETTINGS, tmp_path))
+        train(setting.base, [], setting.empty, setting.validation, SETTINGS, tmp_path)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_last_good_state(
@@ -142,6 +157,81 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(
     with pytest.raises(ModelError, match="lower"):
         list(train(setting.base, setting.lessons, bad, setting.validation, settings, tmp_path))
     assert not (tmp_path / "control").exists()
+
+
+def all_finite(folder: Path) -> bool:
+    """Whether every weight below it is, and every JSON file JSON."""
+    weights = [load_file(path) for path in folder.rglob("*.safetensors")]
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    return all(tensor.isfinite().all() for state in weights for tensor in state.values())
+
+
+@pytest.mark.parametrize(("steps", "check_every"), [(1, 1), (3, 3)])
+def test_of_a_step_that_ruined_the_weights_nothing_is_saved(
+    setting: Setting, tmp_path: Path, steps: int, check_every: int
+) -> None:
+    every = {"validate_every": check_every, "gap_every": check_every, "checkpoint_every": 1}
+    settings = replace(SETTINGS, steps=steps, learning_rate=1e30, **every)
+    told = rf"step 1: .* not finite; take a lower .* delete {tmp_path} and begin it again"
+    with pytest.raises(ModelError, match=f"{told}.*nothing of it is saved"):
+        setting.train(tmp_path, settings)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_of_a_training_that_diverged_the_last_good_state_stays_and_is_named(
+    tmp_path: Path,
+) -> None:
+    setting, folder = Setting(tmp_path), tmp_path / "train"
+    settings = replace(SETTINGS, checkpoint_every=1)
+    steps = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, settings, folder
+    )
+
+    def ruin(step: Progress) -> None:
+        if step.index == 2:
+            setting.base.unet.conv_in.bias.fill_(float("nan"))
+
+    with pytest.raises(ModelError, match=rf"step 3: .* goes on from {folder}/checkpoint-2"):
+        list(map(ruin, steps))
+    assert all_finite(folder)
+
+
+def test_a_checkpoint_that_was_ruined_is_named_with_what_to_do(
+    setting: Setting, tmp_path: Path
+) -> None:
+    begun = train(
+        setting.base, setting.lessons, setting.empty, setting.validation, SETTINGS, tmp_path
+    )
+    for step in begun:
+        if step.index == 3:  # the checkpoint of step 2 is written by now
+            break
+    begun.close()
+    state = tmp_path / "checkpoint-2" / "state.json"
+    content = json.loads(state.read_text())
+    content["note"]["checks"][-1]["true"][0] = float("nan")
+    state.write_text(json.dumps(content))
+    with pytest.raises(
+        StoreError, match=rf"checkpoint-2: .* not finite; delete {tmp_path} and"
+    ):
+        setting.train(tmp_path)
+
+
+def test_a_base_that_is_ruined_is_named_before_anything_is_learnt(tmp_path: Path) -> None:
+    setting = Setting(tmp_path)
+    setting.validation.model.unet.conv_in.bias.fill_(float("nan"))
+    with pytest.raises(ModelError, match="not finite before anything is learnt"):
+        setting.train(tmp_path / "train")
+
+
+def test_what_was_watched_is_json_also_where_a_measure_is_no_number(
+    setting: Setting, tmp_path: Path
+) -> None:
+    check = Check(0, (float("nan"), 0.5), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0))
+    Watch(setting.validation, SETTINGS, [check]).write(tmp_path)
+    assert all_finite(tmp_path)
+    told = json.loads((tmp_path / "convergence.json").read_text())
+    assert told["checks"][0]["fidelity"] == [None, 0.5]
 
 
 def test_an_unlocked_decoder_leaves_its_delta(setting: Setting, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from graft.config import load, to_table
 from graft.controlnet.evaluate import EvaluateConfig
+from graft.controlnet.teach import train_control
 from graft.controlnet.validation import ValidationConfig
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import ConfigError, StoreError
+from graft.store.runs import held
 from graft.store.whole import write_json
 
 
@@ -63,6 +66,62 @@ def test_a_begun_run_is_refused_to_another_recipe_and_stays(tmp_path: Path) -> N
     write_json(shop.root / "annotate" / "recipe.json", {})
     with pytest.raises(StoreError, match="condition = 'canny', not 'tile'"):
         Workshop.begin(shop.root, replace(shop.config, condition="tile"))
+    assert Workshop.resume(shop.root).config == shop.config
+
+
+def begun_shop(folder: Path) -> Workshop:
+    """One whose pictures are annotated, and whose training has begun."""
+    shop = shop_of(folder, 20)
+    write_json(shop.root / "annotate" / "recipe.json", {})
+    shop.begin_division()
+    return shop
+
+
+def test_a_begun_runs_recipe_is_changed_by_a_stage_that_takes_its_settings_only(
+    tmp_path: Path,
+) -> None:
+    shop = shop_of(tmp_path, 20)
+    write_json(shop.root / "annotate" / "recipe.json", {})
+    later = Workshop.resume(shop.root, ["train.steps=9"])
+    assert Workshop.resume(shop.root).config == shop.config
+    later.settle()
+    assert Workshop.resume(shop.root).config == later.config
+
+
+def test_what_a_begun_training_goes_by_is_changed_by_the_training_only(
+    tmp_path: Path,
+) -> None:
+    shop = begun_shop(tmp_path)
+    given = ["train.steps=9", "validation.pictures=3", "evaluate.pictures=2"]
+    later = Workshop.resume(shop.root, [*given, "evaluate.choices=3"])
+    later.settle()
+    noted = Workshop.resume(shop.root).config
+    assert noted == replace(shop.config, evaluate=EvaluateConfig(pictures=8, choices=3))
+    later.settle(taught=True)
+    assert Workshop.resume(shop.root).config == later.config
+
+
+def test_a_second_training_beside_a_running_one_leaves_the_recipe(tmp_path: Path) -> None:
+    shop = begun_shop(tmp_path)
+    later = Workshop.resume(shop.root, ["train.steps=60"])
+    with held(shop.root / "train"), pytest.raises(StoreError, match="another process"):
+        list(train_control(later))
+    assert Workshop.resume(shop.root).config == shop.config
+
+
+@pytest.mark.parametrize("setting", ["steps=9", "control.light=true"])
+def test_a_control_is_not_evaluated_under_other_settings_of_its_training(
+    tmp_path: Path, setting: str
+) -> None:
+    shop = begun_shop(tmp_path)
+    settings = to_table(shop.config.train)
+    del settings["recompute"]  # how memory is saved may differ
+    card = {"settings": settings}
+    write_json(shop.root / "train" / "control" / "graft.json", card)
+    later = Workshop.resume(shop.root, [f"train.{setting}"])
+    name, value = setting.split("=")
+    with pytest.raises(StoreError, match=f"taught with other settings: {name} .*is {value};"):
+        later.trained()
     assert Workshop.resume(shop.root).config == shop.config
 
 
@@ -162,6 +221,20 @@ def test_a_begun_run_is_not_cut_otherwise(tmp_path: Path) -> None:
     write_json(shop.root / "annotate" / "recipe.json", {})
     with pytest.raises(StoreError, match="was begun with tiles = 3, not 4"):
         Workshop.begin(shop.root, replace(shop.config, tiles=4))
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        *(("limit=0", "limit is at least 1"), ("limit=-1", "limit is at least 1")),
+        *(("shard_pictures=0", "shard_pictures is at least 1"), ("seed=-1", "seed is at")),
+        *(("validation.pictures=-3", "pictures is at"), ("evaluate.pictures=-1", "at least 0")),
+        ("train.learning_rate=-1", "train: learning_rate is above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(setting: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load(TeachConfig, None, ["images=pictures", setting])
 
 
 def test_no_tiles_at_all_are_refused(tmp_path: Path) -> None:

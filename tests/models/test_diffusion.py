@@ -13,7 +13,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from graft.errors import ModelError
+from graft.errors import ConfigError, ModelError
 from graft.models.diffusion import DiffusionModel, Words, load_diffusion, to_hint, to_signed
 from small_bases import make_base, make_pipeline
 
@@ -315,6 +315,23 @@ def test_a_picture_is_four_times_wider_than_its_latents(base: DiffusionModel) ->
     assert (base.shrinking, base.size) == (4, 32)
     assert base.encode(np.zeros((2, 32, 16, 3), np.uint8)).shape == (2, 4, 8, 4)
     assert base.decode(torch.zeros(1, 4, 5, 8)).shape == (1, 20, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(-8, "take 4 or 8"), (0, "take 4 or 8"), (3, "take 4 or 8"), (50, "48 or 52")],
+)
+def test_a_size_that_will_not_do_is_told_the_nearest_that_will(
+    base: DiffusionModel, size: int, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        base.require_size(size)
+
+
+def test_more_steps_than_the_noise_has_times_are_refused(base: DiffusionModel) -> None:
+    assert len(base.sampler(1000).times) == 1000
+    with pytest.raises(ConfigError, match=r"steps = 1001: .* has 1000 times"):
+        base.sampler(1001)
 
 
 def test_encoding_in_batches_equals_the_autoencoder_one_by_one(

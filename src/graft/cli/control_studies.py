@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from graft.cli.plots import COLOURS
-from graft.cli.tables import asked, held_out
+from graft.cli.tables import asked, far, held_out
 
 Report = Mapping[str, object]
 Result = Mapping[str, float]
@@ -160,10 +160,10 @@ def _ablations(report: Report) -> list[str]:
 
 def _agreement(name: str, one: Report) -> str:
     agreed = cast("dict[str, float | None]", one["prompt_agreement"])
-    distance = cast("dict[str, float]", one["distance_to_real"])
+    distance = cast("dict[str, float | None]", one["distance_to_real"])
     shares = (f"{system} {asked(value)}" for system, value in agreed.items())
-    far = (f"{system} {value:.3f}" for system, value in distance.items())
-    return f"* {name}: {', '.join(shares)}; {', '.join(far)}"
+    apart = (f"{system} {far(value)}" for system, value in distance.items())
+    return f"* {name}: {', '.join(shares)}; {', '.join(apart)}"
 
 
 def _pictures(report: Report) -> list[str]:

@@ -9,6 +9,7 @@ def as_overrides(**given: object) -> list[str]:
     lines: list[str] = []
     for name, value in given.items():
         if value is not None:
-            quoted = json.dumps(str(value) if isinstance(value, Path) else value)
-            lines.append(f"{name}={quoted if isinstance(value, Path | list) else value}")
+            plain = str(value) if isinstance(value, Path) else value
+            quoted = json.dumps(plain, ensure_ascii=False)  # TOML knows no surrogates
+            lines.append(f"{name}={quoted if isinstance(plain, str | list) else value}")
     return lines

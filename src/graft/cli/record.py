@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from graft.cli.plots import plot_convergence, plot_report
-from graft.cli.tables import SYSTEMS, asked, calls_of_tools, held_out, ledger_lines
+from graft.cli.tables import SYSTEMS, asked, calls_of_tools, far, held_out, ledger_lines
 from graft.store.runs import write_json, write_text
 from graft.store.whole import read_json, whole_file
 
@@ -185,7 +185,7 @@ def _control_page(name: str, found: Mapping[str, object]) -> str:
             f"step {convergence['onset_of_whole_curve']}; {convergence['steps']} steps in all.",
             f"Prompt agreement: base {asked(agreement['base'])}, controlled "
             f"{asked(agreement['controlled'])}. Distance to the real pictures: base "
-            f"{distance['base']:.3f}, controlled {distance['controlled']:.3f}.",
+            f"{far(distance['base'])}, controlled {far(distance['controlled'])}.",
             f"Frozen bytes unchanged: {report['frozen_unchanged']}; largest difference at "
             f"step 0: {report['step0_max_difference']}.",
             "Seconds: " + ", ".join(f"{stage} {s:.0f}" for stage, s in seconds.items()) + ".",

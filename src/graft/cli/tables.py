@@ -185,6 +185,11 @@ def asked(share: float | None) -> str:
     return "not asked" if share is None else f"{100 * share:.0f}%"
 
 
+def far(distance: float | None) -> str:
+    """A distance to the real pictures, or that a single one has none."""
+    return "not measured" if distance is None else f"{distance:.3f}"
+
+
 def _agreed(agreement: Mapping[str, float | None]) -> str:
     base, controlled = agreement["base"], agreement["controlled"]
     if base is None or controlled is None:

@@ -15,6 +15,7 @@ interval: narrow of a sudden rise, wide of a slow one.
 Legend: N checks, V pictures, R resamples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, NamedTuple, cast
@@ -22,6 +23,7 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from graft.config import require
 from graft.measure.interval import Interval
 
 Verdict = Literal["waiting", "learning", "converged", "will not converge"]
@@ -52,6 +54,11 @@ class Check:
         return asdict(self)
 
     @property
+    def is_finite(self) -> bool:
+        """Whether its losses are."""
+        return bool(np.isfinite([*self.true, *self.shuffled, *self.none]).all())
+
+    @property
     def gap(self) -> np.ndarray:
         """How much each picture's loss is lower with its own hint than with another's [V]."""
         return np.array(self.shuffled) - np.array(self.true)
@@ -68,6 +75,13 @@ class ConvergenceConfig:
     least_steps: int = 100  # and at least so many
     resamples: int = 200
     sure: float = 0.9  # confidence from which a verdict is given
+
+    def __post_init__(self) -> None:
+        least = ("least_rise", "level", "patience", "least_steps")
+        require(self, least, lambda one: 0 <= one < math.inf, "at least 0, and finite")
+        require(self, ("level_checks",), lambda count: count >= 2, "at least 2")
+        require(self, ("resamples",), lambda count: count >= 1, "at least 1")
+        require(self, ("sure",), lambda one: 0 <= one <= 1, "a share, from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.dataset import Pair
@@ -38,6 +39,10 @@ class EvaluateConfig:
     run: RunConfig = field(default_factory=lambda: RunConfig(guidance=4.0))
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        require(self, ("pictures",), lambda count: count >= 0, "at least 0")
+        require(self, ("choices",), lambda count: count >= 1, "at least 1")
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -47,7 +52,8 @@ class Evaluated:
     fidelity: Mapping[str, list[float]]
     agreement: Mapping[str, Interval | None]
     """None where the captions ask for nothing, or all for the same."""
-    distance: Mapping[str, float]
+    distance: Mapping[str, float | None]
+    """None of a single picture, which has no spread."""
 
 
 def evaluate(
@@ -105,8 +111,10 @@ def _agreements(
 
 def _distances(
     model: DiffusionModel, compared: Mapping[str, np.ndarray], real: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """The kernel distance of each set to the real pictures, in features of unit variance."""
+    if len(real) < 2:
+        return dict.fromkeys(compared)
     empty = model.embed([""])
     of_real = features(model, real, empty)
     middle, spread = of_real.mean(axis=0), of_real.std(axis=0) + 1e-8

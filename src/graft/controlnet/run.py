@@ -34,6 +34,10 @@ class Order:
     seed: int = 0
     negative: str = ""
 
+    def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**64:
+            raise ConfigError(f"seed = {self.seed}: a seed is of 64 bits; take a smaller one")
+
 
 @dataclass(frozen=True, slots=True)
 class Use:

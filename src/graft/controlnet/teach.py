@@ -99,6 +99,7 @@ def keep_pairs(shop: Workshop) -> Iterator[Progress]:
         _write_kept(shop, found, kept)
         seconds = {"seconds": time.perf_counter() - began}
         write_json(shop.root / "keep" / "seconds.json", seconds)
+        shop.settle()
     yield Progress("keep", len(kept.ids), len(found), "pairs", "good")
 
 
@@ -123,13 +124,17 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
     folder, config = shop.root / "train", shop.config
     shop.kept()  # before a folder is made
     with held(folder):
+        shop.model.require_steps(config.validation.run.steps, "validation.run.steps")
+        shop.model.require_steps(config.evaluate.run.steps, "evaluate.run.steps")
         remove_partial(folder / "pictures")
         lessons, empty, validation = _prepare(shop)
         _keep_base(shop, folder / "base.json")
         shop.model.rest_encoders()
         began, verdict, told = time.perf_counter(), None, ""
         waiting = deque[Step]()
-        for step in train(shop.model, lessons, empty, validation, config.train, folder):
+        steps = train(shop.model, lessons, empty, validation, config.train, folder)
+        shop.settle(taught=True)
+        for step in steps:
             waiting.append(step)
             for known in take_known(waiting):
                 append_line(folder / "log.jsonl", known.to_line())
@@ -152,6 +157,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         )
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
+    shop.model.require_steps(shop.config.evaluate.run.steps, "evaluate.run.steps")
     found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
     folder = shop.root / "evaluate"
     before = read_json(shop.root / "train" / "base.json")["sha256"]
@@ -173,6 +179,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         write_json(folder / "report.json", report)
         seconds = {"seconds": time.perf_counter() - began}  # it is done anew each time
         write_json(folder / "seconds.json", seconds)
+        shop.settle()
         remove_partial(shop.root)
         write_json(shop.root / "report.json", {**report, "seconds": _seconds(shop)})
     fidelity = cast("dict[str, float]", report["fidelity"])

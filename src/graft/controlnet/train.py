@@ -14,6 +14,7 @@ seed, the picture and the epoch alone: not on its batch, nor on how often a run 
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ from graft.controlnet.convergence import Check, Convergence, judge, onset_of
 from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.trainee import TrainConfig, Trainee, loss_of_pictures
 from graft.controlnet.validation import Validation
-from graft.errors import DataError, StoreError
+from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import write_controlnet, write_weights
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
+from graft.store.runs import told_differences
 from graft.store.whole import read_json, whole_file, write_json, writing
 from graft.train.checkpoint import (
     Checkpoint,
@@ -40,7 +42,7 @@ from graft.train.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from graft.train.loop import Step, fit
+from graft.train.loop import DivergedError, Step, are_finite, fit
 from graft.train.schedule import warm_up_then
 
 
@@ -62,27 +64,39 @@ def train(
 ) -> Iterator[Progress]:
     """Teach a control of `model`, yielding after each step; at the end `folder/control` stands.
 
+    Another training in `folder` is refused at once, before a step is asked for.
     Continues from the last checkpoint in `folder`, to the same bytes as if never interrupted.
     If `folder/control` stands already, nothing is done. `model` itself is never changed.
     A step's checkpoint is written when the next one is asked for: what the caller does with a
-    step is done before it counts.
+    step is done before it counts. Nothing is saved of what no step can go on from.
 
     Raises:
         StoreError: the folder was begun with something else, or a checkpoint is damaged.
-        ModelError: the training diverged.
+        ModelError: the training diverged; tells what to do.
     """
     if (folder / "control").exists():
-        _refuse_finished(folder, settings)
+        require_taught_so(folder, settings)
         _clear(folder)
-        return
+        return iter(())
     if not lessons:
         raise DataError("no pairs to learn from; see the report of `keep`")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
+    begun = list_begun(folder, origin)
     trainee = Trainee(model, validation.annotator, settings)
-    yield from _learn(trainee, lessons, empty, validation, folder, origin)
+    stand = _resume(begun, trainee, origin)
+    steps = _learn(trainee, lessons, empty, validation, folder, stand)
+    return _finish(steps, trainee, folder)
+
+
+def _finish(steps: Iterator[Progress], trainee: Trainee, folder: Path) -> Iterator[Progress]:
+    """The steps; after the last of them the control stands."""
+    try:
+        yield from steps
+    except DivergedError as error:
+        raise ModelError(f"{error}{_way_out(folder, trainee.settings)}") from error
     _write(trainee, folder)
     _clear(folder)
 
@@ -94,20 +108,30 @@ def _clear(folder: Path) -> None:
     remove_partial_folders(folder)
 
 
+def _way_out(folder: Path, settings: TrainConfig) -> str:
+    """What to do about a training that diverged, and what is left of it."""
+    left = list_checkpoints(folder)
+    stands = "nothing of it is saved"
+    if left:
+        stands = f"with the same settings it goes on from {left[-1].folder}"
+    return (
+        f". That is another training: delete {folder} and begin it again, as with --set"
+        f" train.learning_rate={settings.learning_rate / 10:g}; {stands}"
+    )
+
+
 def _learn(
     trainee: Trainee,
     lessons: Sequence[Lesson],
     empty: Words,
     validation: Validation,
     folder: Path,
-    origin: str,
+    stand: "_Stand",
 ) -> Iterator[Progress]:
     """The steps that are still to do, with their checks and checkpoints."""
     settings = trainee.settings
-    start, checks = _resume(list_begun(folder, origin), trainee)
-    if not checks:
-        checks.append(validation.check(trainee.shown(), 0, pictures=True))
-    watch = Watch(validation, settings, checks)
+    checks = stand.checks or (_first_check(trainee, validation),)
+    watch = Watch(validation, settings, [*checks])
     if settings.stop_when_converged and watch.verdict.ended:
         return
 
@@ -115,24 +139,25 @@ def _learn(
         return step % settings.checkpoint_every == 0 or step == settings.steps
 
     steps = fit(
-        read_lessons(lessons, empty, trainee.model, settings, start),
+        read_lessons(lessons, empty, trainee.model, settings, stand.step),
         functools.partial(loss_of_pictures, trainee),
         trainee.optimizer,
         warm_up_then(settings.decay, steps=settings.steps, warm_up=settings.warm_up),
-        start=start,
+        start=stand.step,
         clip_norm=settings.clip_norm,
         autocast=_precision(settings, trainee.model.device),
         waits_at=lambda step: watch.looks_at(step) or saves_at(step),
     )
     for step in steps:
         trainee.average.update(trainee.live)
-        check = watch.check(trainee, step.index)
-        if check is not None:
-            watch.write(folder)
-        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
+        check = watch.check(trainee, step.index, folder)
         ended = settings.stop_when_converged and watch.verdict.ended
-        if saves_at(step.index) or ended:
-            note = {"origin": origin, "checks": [asdict(one) for one in watch.checks]}
+        saved = saves_at(step.index) or ended
+        if saved:
+            watch.require_sound(trainee, step.index)
+        yield Progress(**asdict(step), check=check, convergence=watch.verdict)
+        if saved:
+            note = {"origin": stand.origin, "checks": [asdict(one) for one in watch.checks]}
             left = settings.steps - step.index
             save_checkpoint(
                 folder, step.index, trainee.both, trainee.optimizer, value=left, note=note
@@ -140,6 +165,18 @@ def _learn(
             prune_checkpoints(folder, last=2)
         if ended:
             return
+
+
+def _first_check(trainee: Trainee, validation: Validation) -> Check:
+    """Of the silent control, or of the one that the training starts from."""
+    first = validation.check(trainee.shown(), 0, pictures=True)
+    if not first.is_finite:
+        raise ModelError(
+            f"{trainee.model.name}: the losses of the validation pictures are not finite before"
+            " anything is learnt; see that the weights of the base, and of the control that"
+            " train.start_from names, are whole"
+        )
+    return first
 
 
 class Watch:
@@ -164,15 +201,33 @@ class Watch:
         """Whether any check is."""
         return self.shows_at(step) or step % self.settings.gap_every == 0
 
-    def check(self, trainee: Trainee, step: int) -> Check | None:
-        """A check if one is due after `step` steps; the verdict follows it."""
+    def check(self, trainee: Trainee, step: int, folder: Path) -> Check | None:
+        """A check if one is due after `step` steps; verdict and `folder` follow it.
+
+        Raises:
+            DivergedError: the weights or its losses are not finite.
+        """
         if not self.looks_at(step):
             return None
+        _require_finite(step, "weights", sound=are_finite(trainee.both))
         shows = self.shows_at(step)
         check = self.validation.check(trainee.shown(), step, pictures=shows)
+        _require_finite(step, "losses of the validation pictures", sound=check.is_finite)
         self.checks.append(check)
         self.verdict = self._judge(self.checks)
+        self.write(folder)
         return check
+
+    def require_sound(self, trainee: Trainee, step: int) -> None:
+        """Refuse to save weights that no step can go on from.
+
+        Raises:
+            DivergedError: they are not finite, or the loss under them is not.
+        """
+        _require_finite(step, "weights", sound=are_finite(trainee.both))
+        losses = self.validation.losses(trainee.live)
+        sound = all(map(math.isfinite, losses))
+        _require_finite(step, "losses of the validation pictures", sound=sound)
 
     def write(self, folder: Path) -> None:
         """Everything measured so far and what is thought of it, in `convergence.json`."""
@@ -184,11 +239,33 @@ class Watch:
             "ceiling": list(self.ceiling),
             "checks": [check.to_table() for check in self.checks],
         }
-        write_json(folder / "convergence.json", told)
+        write_json(folder / "convergence.json", _finite(told))
 
     def _judge(self, checks: Sequence[Check]) -> Convergence:
         config, steps = self.settings.convergence, self.settings.steps
         return judge(checks, self.ceiling, config, steps=steps, before=self.verdict)
+
+
+def _require_finite(step: int, what: str, *, sound: bool) -> None:
+    if not sound:
+        raise DivergedError(
+            f"step {step}: the {what} are not finite; take a lower learning rate or a longer"
+            " warm-up"
+        )
+
+
+def _finite(value: object) -> object:
+    """The same with null for each number that JSON cannot hold."""
+    match value:
+        case dict():
+            table = cast("dict[str, object]", value)
+            return {name: _finite(inner) for name, inner in table.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in cast("Sequence[object]", value)]
+        case float():
+            return value if math.isfinite(value) else None
+        case _:
+            return value
 
 
 def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | None:
@@ -198,22 +275,39 @@ def _precision(settings: TrainConfig, device: torch.device) -> torch.dtype | Non
     return torch.bfloat16 if lower else None
 
 
-def _resume(begun: Sequence[Checkpoint], trainee: Trainee) -> tuple[int, list[Check]]:
-    """The step to go on from, and the checks before it."""
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Where a training stands: which it is, the steps taken, and the checks so far."""
+
+    origin: str
+    step: int = 0
+    checks: tuple[Check, ...] = ()
+
+
+def _resume(begun: Sequence[Checkpoint], trainee: Trainee, origin: str) -> _Stand:
+    """Put `trainee` where the last checkpoint stands, if there is one."""
     if not begun:
-        return 0, []
+        return _Stand(origin)
     last = begun[-1]
     load_checkpoint(last, trainee.both, trainee.optimizer)
     noted = cast("list[dict[str, object]]", last.note["checks"])
-    return last.step, [Check.from_table(one) for one in noted]
-
-
-def _refuse_finished(folder: Path, settings: TrainConfig) -> None:
-    """Do not let a finished control pass for one of other settings."""
-    if read_json(folder / "control" / "graft.json")["settings"] != _what_counts(settings):
+    checks = tuple(Check.from_table(one) for one in noted)
+    if not (are_finite(trainee.both) and all(check.is_finite for check in checks)):
         raise StoreError(
-            f"{folder}: holds a control that was taught with other settings; delete it, or"
-            " choose another --out"
+            f"{last.folder}: holds weights or losses that are not finite; delete"
+            f" {last.folder.parent} and begin again with a lower train.learning_rate"
+        )
+    return _Stand(origin, last.step, checks)
+
+
+def require_taught_so(folder: Path, settings: TrainConfig) -> None:
+    """Do not let the finished control in `folder` pass for one of other settings."""
+    card = read_json(folder / "control" / "graft.json")
+    begun = cast("dict[str, object]", card["settings"])
+    if told := told_differences(begun, _what_counts(settings)):
+        raise StoreError(
+            f"{folder}: holds a control that was taught with other settings: {told}; take the"
+            f" same ones, or delete {folder} to teach it anew"
         )
 
 

@@ -3,6 +3,7 @@
 Legend: B pictures, C channels, H and W pixels, h and w latent pixels, T tokens, D width.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
@@ -22,6 +24,7 @@ from graft.train.average import Average
 from graft.train.schedule import Decay
 
 _BETA1 = 0.9  # PyTorch's
+_SHARE = "a share, from 0 to 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +64,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         every = ("validate_every", "gap_every", "checkpoint_every")
-        for name in ("steps", "batch", "accumulate", *every):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1")
-        if not 0.0 <= self.no_prompt <= 1.0:
-            raise ValueError("no_prompt is a share, from 0 to 1")
+        counts = ("steps", "batch", "accumulate", *every)
+        above = ("learning_rate", "clip_norm", "time_power")
+        least = ("hint_rate", "zero_rate", "weight_decay")
+        decays = ("beta2", "average_decay")
+        require(self, counts, lambda count: count >= 1, "at least 1")
+        require(self, above, lambda one: 0 < one < math.inf, "above 0, and finite")
+        require(self, least, lambda one: 0 <= one < math.inf, "at least 0, and finite")
+        require(self, ("no_prompt", "warm_up"), lambda one: 0 <= one <= 1, _SHARE)
+        require(self, decays, lambda one: 0 <= one < 1, "at least 0 and below 1")
+        require(self, ("seed",), lambda seed: 0 <= seed < 2**63, "from 0 to 2**63 - 1")
         if self.pairs is not None and self.pairs < 1:
             raise ValueError("pairs is at least 1, or not given")
-        if not 0 <= self.beta2 < 1:
-            raise ValueError("beta2 is at least 0 and below 1")
-        if self.time_power <= 0:
-            raise ValueError("time_power is above 0")
 
 
 class Trainee:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import Controlled
 from graft.controlnet.convergence import Check
@@ -36,6 +37,9 @@ class ValidationConfig:
 
     pictures: int = 16
     run: RunConfig = field(default_factory=lambda: RunConfig(guidance=4.0))
+
+    def __post_init__(self) -> None:
+        require(self, ("pictures",), lambda count: count >= 1, "at least 1")
 
 
 class Validation:
@@ -76,10 +80,14 @@ class Validation:
         return Check(
             step,
             fidelity,
-            true=self._losses(controlled, self._hints),
+            true=self.losses(controlled),
             shuffled=self._losses(controlled, np.roll(self._hints, 1, axis=0)),
             none=self._none,
         )
+
+    def losses(self, controlled: Controlled) -> tuple[float, ...]:
+        """Each picture's loss with its own hint, at the fixed noise."""
+        return self._losses(controlled, self._hints)
 
     def generate(self, controlled: Controlled | None) -> np.ndarray:
         """A picture [V, H, W, 3] for each hint and caption; without a control, the base's."""

@@ -13,7 +13,7 @@ Each stage has a folder, so it can be run, stopped, resumed and replaced alone:
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import cast
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from graft.config import dump, fill, load, to_table
+from graft.config import dump, fill, load, require, to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.annotators.kit import annotator_by_name
 from graft.controlnet.condition import Value
@@ -32,6 +32,7 @@ from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.keep import KeepConfig
 from graft.controlnet.records import PAIR
 from graft.controlnet.tiles import picture_of
+from graft.controlnet.train import require_taught_so
 from graft.controlnet.trainee import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import StoreError
@@ -64,6 +65,10 @@ class TeachConfig:
     def __post_init__(self) -> None:
         if self.tiles is not None and self.tiles < 1:
             raise ValueError("tiles is at least 1, or not given")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit is at least 1, or not given")
+        require(self, ("shard_pictures",), lambda count: count >= 1, "at least 1")
+        require(self, ("seed",), lambda seed: seed >= 0, "at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +98,18 @@ class Workshop:
 
     @classmethod
     def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
-        """A run in `root`, new or begun; its recipe is left there for the later stages."""
+        """A run in `root`, new or begun.
+
+        Its recipe is left there for the later stages; a begun run's is changed only by a
+        stage that takes its settings.
+        """
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
+            begun = (root / "recipe.json").is_file() and (root / "annotate").exists()
         shop = cls(root, config)  # refuses an unknown condition before anything is written
         refuse_another(root, to_table(config), _FIXED)
-        path, recipe = root / "recipe.json", dump(config)
-        if not path.is_file() or path.read_bytes() != recipe.encode():
-            remove_partial(root)
-            write_text(path, recipe)
+        if not begun:
+            shop.settle()
         return shop
 
     @classmethod
@@ -110,6 +118,27 @@ class Workshop:
         if not (root / "recipe.json").is_file():
             raise StoreError(f"{root}: no run here; begin one with `graft controlnet annotate`")
         return cls.begin(root, load(TeachConfig, root / "recipe.json", overrides))
+
+    def settle(self, *, taught: bool = False) -> None:
+        """Leave the recipe for the later stages, once a stage has taken its settings.
+
+        What a begun training goes by stays as it was, for only the training itself changes
+        that, with `taught`.
+        """
+        path, config = self.root / "recipe.json", self.config
+        begun = path.is_file() and (self.root / "train" / "division.json").is_file()
+        if begun and not taught:
+            noted = load(TeachConfig, path)
+            config = replace(
+                config,
+                train=noted.train,
+                validation=noted.validation,
+                evaluate=replace(config.evaluate, pictures=noted.evaluate.pictures),
+            )
+        recipe = dump(config)
+        if not path.is_file() or path.read_bytes() != recipe.encode():
+            remove_partial(self.root)
+            write_text(path, recipe)
 
     @property
     def model(self) -> DiffusionModel:
@@ -136,7 +165,9 @@ class Workshop:
     def open(self, stage: str, settings: Mapping[str, object]) -> Run:
         """The folder of a stage, refused if it was begun with other settings."""
         self.root.mkdir(parents=True, exist_ok=True)
-        return Run.open(self.root / stage, settings)
+        opened = Run.open(self.root / stage, settings)
+        self.settle()
+        return opened
 
     def shards(self) -> list[Path]:
         """The finished shards of pairs."""
@@ -220,10 +251,15 @@ class Workshop:
         return [found[name] for name in names]
 
     def trained(self) -> Controlled:
-        """The base with the trained control."""
+        """The base with the trained control.
+
+        Raises:
+            StoreError: there is none, or it was taught with other settings.
+        """
         folder = self.root / "train"
         if not (folder / "control").is_dir():
             raise StoreError(f"{folder}: no control; run `graft controlnet train` first")
+        require_taught_so(folder, self.config.train)
         controlled = new_controlled(self.model, self.config.train)
         controlled.control.load_state_dict(read_controlnet(folder / "control"))
         if controlled.decoder is not None:

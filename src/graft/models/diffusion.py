@@ -100,10 +100,22 @@ class DiffusionModel:
             ConfigError: names the nearest sizes that will do.
         """
         if size < 1 or size % self.shrinking:
-            below = size // self.shrinking * self.shrinking
+            below = max(size // self.shrinking * self.shrinking, self.shrinking)
             raise ConfigError(
                 f"size = {size}: pictures for {self.name} are a multiple of {self.shrinking}"
-                f" pixels wide; take {max(below, self.shrinking)} or {below + self.shrinking}"
+                f" pixels wide; take {below} or {below + self.shrinking}"
+            )
+
+    def require_steps(self, steps: int, setting: str = "steps") -> None:
+        """Refuse to sample in more steps than there are times of its noise.
+
+        Raises:
+            ConfigError: names the setting, and the most steps.
+        """
+        if steps > self.noise.times:
+            raise ConfigError(
+                f"{setting} = {steps}: the noise of {self.name} has {self.noise.times} times;"
+                " take at most so many steps"
             )
 
     @property
@@ -122,6 +134,7 @@ class DiffusionModel:
         The common default, `leading`, starts below the noisiest level, so that a small base
         seems not to follow its prompt (Lin et al. 2023, Section 3.3).
         """
+        self.require_steps(steps)
         return Sampler(self._pipeline.scheduler, steps, spacing, self.device)
 
     @property

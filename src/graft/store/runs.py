@@ -29,7 +29,15 @@ from graft.store.whole import (
     writing,
 )
 
-__all__ = ["DIARIES", "Run", "held", "refuse_another", "write_json", "write_text"]
+__all__ = [
+    "DIARIES",
+    "Run",
+    "held",
+    "refuse_another",
+    "told_differences",
+    "write_json",
+    "write_text",
+]
 
 DIARIES = ("log.jsonl", "seconds.json")
 """Files that may differ between two equal runs; a manifest leaves them out."""
@@ -208,15 +216,20 @@ def _refuse_differing(
     root: Path, begun: Mapping[str, object], wanted: Mapping[str, object]
 ) -> None:
     """Raise if the run was begun with other settings; names the first three."""
+    if told := told_differences(begun, wanted):
+        raise StoreError(
+            f"{root}: was begun with other settings: {told}; take the same settings, or choose"
+            " another --out"
+        )
+
+
+def told_differences(begun: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """How settings differ, the first three by name; empty where they do not."""
     before, now = dict(_flat(begun)), dict(_flat(wanted))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [f"{name} was {_told(before, name)}, is {_told(now, name)}" for name in names[:3]]
     more = f", and {len(names) - 3} more" if len(names) > 3 else ""
-    if names:
-        raise StoreError(
-            f"{root}: was begun with other settings: {'; '.join(told)}{more}; take the same"
-            " settings, or choose another --out"
-        )
+    return "; ".join(told) + more
 
 
 def _told(settings: Mapping[str, object], name: str) -> str:

@@ -25,6 +25,10 @@ Batch = TypeVar("Batch")
 AnyStep = TypeVar("AnyStep", bound="Step")
 
 
+class DivergedError(ModelError):
+    """A training of whose next steps nothing can come: something is not finite."""
+
+
 @runtime_checkable
 class Summed(Protocol):
     """A loss summed over the things it counts: tokens, or images."""
@@ -158,8 +162,8 @@ def fit(  # noqa: PLR0913  # all but four are by name, and seldom given
             An optimizer that cannot pass a step over on the device is waited for at each.
 
     Raises:
-        ModelError: a loss or gradient is not finite; names the step. The weights, and what the
-            optimizer holds, are as before it, however late it is found.
+        DivergedError: a loss or gradient is not finite; names the step. The weights, and what
+            the optimizer holds, are as before it, however late it is found.
     """
     groups = optimizer.param_groups
     parameters = [p for group in groups for p in group["params"] if p.requires_grad]
@@ -226,7 +230,13 @@ def _require_all_finite(
 
 def _require_finite(index: int, loss: float, grad_norm: float) -> None:
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise ModelError(
+        raise DivergedError(
             f"step {index}: the loss is {loss} and its gradient {grad_norm} long; take a lower"
             " learning rate or a longer warm-up"
         )
+
+
+def are_finite(model: nn.Module) -> bool:
+    """Whether all that `model` holds is; waits for the device."""
+    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
