@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from graft.controlnet.pictures import PictureReader, fit_picture
+from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import DataError
 from graft.world.pictures import draw_picture
 from small_pictures import BLUE, GREEN, RED, WHITE, content, only, plain, save
@@ -135,6 +137,37 @@ def test_conditions_inside_of_the_folder_are_no_pictures(tmp_path: Path) -> None
     reader = PictureReader(tmp_path, conditions=tmp_path / "hints")
     assert [one.id for one in reader] == ["1.png"]
     assert reader.told() == ""
+
+
+def run_in(folder: Path) -> Path:
+    """A run that was begun there, with a shard, a sheet and a picture that it made."""
+    Workshop.begin(folder, TeachConfig(images=folder.parent))
+    red = pa.table({"id": ["1.png"], "image": [content(plain())]})
+    (folder / "annotate" / "shards").mkdir(parents=True)
+    pq.write_table(red, folder / "annotate" / "shards" / "shard-00000.parquet")
+    save(folder / "keep" / "sheet.png")
+    save(folder / "evaluate" / "controlled" / "1.png")
+    return folder
+
+
+def test_what_a_run_made_below_the_pictures_is_not_read_as_pictures(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        save(tmp_path / f"{name}.png")
+    save(tmp_path / "soups" / "3.png")
+    (tmp_path / "soups" / "recipe.json").write_text('{"images": ["3.png"], "serves": 4}')
+    run = run_in(tmp_path / "runs" / "mine")
+    reader = PictureReader(tmp_path)
+    assert [one.id for one in reader] == ["1.png", "2.png", "soups/3.png"]
+    assert reader.told() == ""
+    shutil.rmtree(run / "annotate")
+    assert [one.id for one in reader] == ["1.png", "2.png", "soups/3.png"]
+
+
+def test_a_runs_own_pairs_are_read_where_they_are_named(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run")
+    assert only(run / "annotate" / "shards").id == "1.png"
+    with pytest.raises(DataError, match=r"run: is the folder of a run.*its annotate/shards"):
+        iter(PictureReader(run))
 
 
 @pytest.mark.parametrize("outside", ["../secret.png", "a/../../secret.png", "..\\secret.png"])

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graft.controlnet.decoding import Content, Refused
+from graft.controlnet.folders import is_run, list_files
 from graft.errors import DataError
 
 LISTS = ("metadata.jsonl", "metadata.csv", "prompt.json")
@@ -56,13 +57,18 @@ def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Foun
     """The pictures of a folder, or of a list or a Parquet file, in a stable order.
 
     `conditions` is a folder of conditions with the names of the pictures, whatever their
-    suffix.
+    suffix. Runs that lie in a folder are left out: what graft made is not read as pictures.
 
     Raises:
-        DataError: there is no such thing, or nothing readable in it; later, a damaged list.
+        DataError: there is no such thing, or it is a run's folder; later, a damaged list.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; name a folder of pictures")
+    if source.is_dir() and is_run(source):
+        raise DataError(
+            f"{source}: is the folder of a run, as its recipe.json tells; name a folder of"
+            " pictures, or for the run's own pairs its annotate/shards"
+        )
     if conditions is not None and not conditions.is_dir():
         raise DataError(f"{conditions}: no such folder; name a folder of conditions")
     root = source if source.is_dir() else source.parent
@@ -76,7 +82,7 @@ def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Foun
 
 def _lists(source: Path) -> list[Path]:
     """The lists in a folder, one for each folder in it; or else its Parquet files."""
-    files = _files(source)
+    files = list_files(source)
     named = {
         path.parent: path for name in reversed(LISTS) for path in files if path.name == name
     }
@@ -84,22 +90,8 @@ def _lists(source: Path) -> list[Path]:
     return [path for path in files if named.get(path.parent) == path] or tables
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder by their names, but for hidden ones, as the Mac leaves them."""
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    return [
-        found[name]
-        for name in sorted(found)
-        if not any(part[0] == "." or part == "__MACOSX" for part in name.split("/"))
-    ]
-
-
 def _pictures(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+    return [path for path in list_files(folder) if path.suffix.lower() in SUFFIXES]
 
 
 def _bare(root: Path, conditions: Path | None) -> Iterator[Found]:

@@ -34,7 +34,7 @@ from graft.controlnet.records import PAIR
 from graft.controlnet.tiles import picture_of
 from graft.controlnet.trainee import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
-from graft.errors import StoreError
+from graft.errors import ConfigError, StoreError
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.models.unet import read_controlnet
 from graft.store.runs import Run, refuse_another, write_json, write_text
@@ -94,6 +94,7 @@ class Workshop:
     @classmethod
     def begin(cls, root: Path, config: TeachConfig) -> "Workshop":
         """A run in `root`, new or begun; its recipe is left there for the later stages."""
+        _refuse_pictures(root, config.images)
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
         shop = cls(root, config)  # refuses an unknown condition before anything is written
@@ -233,6 +234,16 @@ class Workshop:
     def picture_rng(self, name: str) -> np.random.Generator:
         """What is drawn for one picture, whatever stands beside it."""
         return np.random.default_rng((self.config.seed, _hash(self.config.seed, name)))
+
+
+def _refuse_pictures(root: Path, images: Path) -> None:
+    """Raise ConfigError for a run that would have to read its own files as pictures."""
+    read = root / "annotate" / "shards" / "manifest.json"
+    if root.resolve() == images.resolve() and not read.is_file():
+        raise ConfigError(
+            f"{root}: is the folder of the pictures itself; choose another --out, in it or"
+            " elsewhere"
+        )
 
 
 def _in_turns(groups: Sequence[Sequence[str]]) -> list[str]:
