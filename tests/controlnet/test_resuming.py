@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graft.controlnet import workshop
-from graft.controlnet.teach import annotate_pictures
+from graft.controlnet.teach import annotate_pictures, encode_kept, keep_pairs, train_control
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import StoreError
 from graft.models.diffusion import DiffusionModel
@@ -78,3 +78,16 @@ def test_pictures_that_come_behind_the_finished_shards_are_taken_in(shop: Worksh
         "z.png",
     ]
     assert len(list_shards(shop.root / "annotate" / "shards")) == 3
+
+
+def test_a_shard_that_is_gone_is_named_by_every_stage_that_reads_it(shop: Workshop) -> None:
+    list(annotate_pictures(shop))
+    list(keep_pairs(shop))
+    shard = shop.root / "annotate" / "shards" / "shard-00001.parquet"
+    shard.unlink()
+    for stage in (keep_pairs, encode_kept, train_control):
+        with pytest.raises(
+            StoreError, match=r"shard-00001\.parquet: is missing.*; put it back"
+        ):
+            list(stage(shop))
+    assert len(shop.kept()) == COUNT

@@ -140,13 +140,23 @@ class Workshop:
         return Run.open(self.root / stage, settings)
 
     def shards(self) -> list[Path]:
-        """The finished shards of pairs."""
+        """The finished shards of pairs, all that were there when they were finished.
+
+        Raises:
+            StoreError: they are not finished, or one is missing.
+        """
         folder = self.root / "annotate" / "shards"
         if not (folder / "manifest.json").is_file():
             raise StoreError(
                 f"{self.root}: its pictures are not annotated; run `graft controlnet annotate`"
                 " first"
             )
+        for name in cast("dict[str, str]", read_json(folder / "manifest.json")["files"]):
+            if not (folder / name).is_file():
+                raise StoreError(
+                    f"{folder / name}: is missing since its stage was finished; put it back, or"
+                    f" delete {folder} and run `graft controlnet annotate` again"
+                )
         return list_shards(folder)
 
     def pairs(self) -> Iterable[Pair]:
