@@ -48,6 +48,18 @@ def test_numbers_with_a_point_are_from_0_to_1_or_else_stretched(tmp_path: Path) 
     assert reader.told() == "1 unreadable (first: 3.tif)"
 
 
+def test_a_flat_picture_is_read_whatever_its_numbers(tmp_path: Path) -> None:
+    save(tmp_path / "c" / "1.tif", Image.fromarray(np.full((16, 16), 70000, dtype=np.int32)))
+    save(tmp_path / "c" / "2.tif", Image.fromarray(np.full((16, 16), 7, dtype=np.float32)))
+    save(tmp_path / "c" / "3.tif", Image.fromarray(np.full((16, 16), 0.4, dtype=np.float32)))
+    values = [np.unique(one.pixels_HWC).tolist() for one in PictureReader(tmp_path / "c")]
+    assert values == [[0], [0], [102]]
+    save(tmp_path / "p" / "1.png")
+    (one,) = PictureReader(tmp_path / "p", conditions=tmp_path / "c")
+    assert one.condition_HWC is not None
+    assert np.unique(one.condition_HWC).tolist() == [0]
+
+
 def test_what_is_transparent_lies_on_white_in_a_picture_and_on_black_in_a_condition(
     tmp_path: Path,
 ) -> None:

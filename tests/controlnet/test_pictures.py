@@ -1,5 +1,8 @@
 import csv
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from graft.controlnet.pictures import PictureReader, fit_picture
+from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import DataError
 from graft.world.pictures import draw_picture
 from small_pictures import BLUE, GREEN, RED, WHITE, content, only, plain, save
@@ -135,6 +139,113 @@ def test_conditions_inside_of_the_folder_are_no_pictures(tmp_path: Path) -> None
     reader = PictureReader(tmp_path, conditions=tmp_path / "hints")
     assert [one.id for one in reader] == ["1.png"]
     assert reader.told() == ""
+
+
+def test_pictures_that_no_list_names_are_told(tmp_path: Path) -> None:
+    for number in range(5):
+        save(tmp_path / f"{number}.png")
+    for number in range(3):
+        save(tmp_path / "hints" / f"{number}.png", plain(WHITE))
+    save(tmp_path / "more" / "5.png")
+    (tmp_path / "6.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "7.png").symlink_to(tmp_path / "gone.png")
+    lines(
+        tmp_path / "metadata.jsonl",
+        {"file_name": "0.png", "conditioning_image": "hints/0.png"},
+        {"file_name": "1.png", "conditioning_image": "hints/gone.png"},
+        {"file_name": "gone.png", "conditioning_image": "hints/1.png"},
+        {"file_name": "./2.png", "conditioning_image": "hints//2.png"},
+        {"file_name": "6.png"},
+    )
+    reader = PictureReader(tmp_path)
+    assert [one.id for one in reader] == ["0.png", "./2.png"]
+    assert reader.places == {
+        "condition not there": ["metadata.jsonl:2"],
+        "picture not there": ["metadata.jsonl:3", "metadata.jsonl:5"],
+        "link that leads nowhere": ["7.png"],
+        "not in the list": ["3.png", "4.png", "more/5.png"],
+    }
+    assert [one.id for one in PictureReader(tmp_path / "metadata.jsonl")] == [
+        "0.png",
+        "./2.png",
+    ]
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_or_back_are_told(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path / "far" / "1.png")
+    (tmp_path / "far" / "home").symlink_to(tmp_path / "in")
+    save(tmp_path / "in" / "a" / "2.png")
+    for name, to in {
+        "a/back": "in",
+        "b": "in/a",
+        "far": "far",
+        "further": "far",
+        "gone.png": "gone.png",
+        "round": "in/round",
+        "up": "",
+    }.items():
+        (tmp_path / "in" / name).symlink_to(tmp_path / to)
+    reader = PictureReader(tmp_path / "in")
+    assert [one.id for one in reader] == ["a/2.png", "far/1.png"]
+    assert {reason: sorted(places) for reason, places in reader.places.items()} == {
+        "link that leads back": ["a/back", "b", "far/home", "further", "up"],
+        "link that leads nowhere": ["gone.png", "round"],
+    }
+    conditions = PictureReader(save(tmp_path / "one" / "a" / "2.png").parents[1])
+    conditions.conditions = tmp_path / "in"
+    assert [one.id for one in conditions] == ["a/2.png"]
+    assert conditions.skipped["link that leads nowhere"] == 2
+
+
+def test_a_folder_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "1.png")
+    save(tmp_path / "shut" / "2.png")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path) == str(tmp_path / "shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    reader = PictureReader(tmp_path)
+    assert [one.id for one in reader] == ["1.png"]
+    assert reader.told() == "1 folder that cannot be read (first: shut)"
+
+
+def run_in(folder: Path) -> Path:
+    """A run that was begun there, with a shard, a sheet and a picture that it made."""
+    Workshop.begin(folder, TeachConfig(images=folder.parent))
+    red = pa.table({"id": ["1.png"], "image": [content(plain())]})
+    (folder / "annotate" / "shards").mkdir(parents=True)
+    pq.write_table(red, folder / "annotate" / "shards" / "shard-00000.parquet")
+    save(folder / "keep" / "sheet.png")
+    save(folder / "evaluate" / "controlled" / "1.png")
+    return folder
+
+
+def test_what_a_run_made_below_the_pictures_is_not_read_as_pictures(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        save(tmp_path / f"{name}.png")
+    save(tmp_path / "soups" / "3.png")
+    (tmp_path / "soups" / "recipe.json").write_text('{"images": ["3.png"], "serves": 4}')
+    run = run_in(tmp_path / "runs" / "mine")
+    reader = PictureReader(tmp_path)
+    assert [one.id for one in reader] == ["1.png", "2.png", "soups/3.png"]
+    assert reader.told() == ""
+    shutil.rmtree(run / "annotate")
+    assert [one.id for one in reader] == ["1.png", "2.png", "soups/3.png"]
+
+
+def test_a_runs_own_pairs_are_read_where_they_are_named(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run")
+    assert only(run / "annotate" / "shards").id == "1.png"
+    with pytest.raises(DataError, match=r"run: is the folder of a run.*its annotate/shards"):
+        iter(PictureReader(run))
 
 
 @pytest.mark.parametrize("outside", ["../secret.png", "a/../../secret.png", "..\\secret.png"])

@@ -132,6 +132,15 @@ def test_an_unknown_condition_leaves_no_run_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "recipe.json").exists()
 
 
+def test_the_folder_of_the_pictures_is_no_folder_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    config = TeachConfig(images=tmp_path / "pictures")
+    with pytest.raises(ConfigError, match="choose another --out, in it or elsewhere"):
+        Workshop.begin(tmp_path / "pictures" / ".." / "pictures", config)
+    assert list((tmp_path / "pictures").iterdir()) == []
+    assert Workshop.begin(tmp_path / "pictures" / "run", config).config == config
+
+
 def test_a_stage_before_its_time_names_the_one_to_run_first(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="graft controlnet annotate"):
         Workshop.resume(tmp_path)

@@ -15,6 +15,7 @@ from graft.errors import DataError, StoreError
 from graft.store.shards import (
     count_rows,
     list_shards,
+    read_column,
     read_shard,
     read_shards,
     shard_name,
@@ -52,6 +53,7 @@ def test_what_is_written_is_read_back(
     assert write_shard(path, iter(rows), SCHEMA) == len(rows)
     assert read_shard(path) == rows
     assert count_rows(path) == len(rows)
+    assert read_column(path, "id") == [row["id"] for row in rows]
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
@@ -74,6 +76,12 @@ def test_a_folder_is_read_in_order_of_its_shards(tmp_path: Path) -> None:
 
 def test_the_name_of_a_shard_is_its_number() -> None:
     assert shard_name(7) == "shard-00007.parquet"
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / shard_name(0), ROWS, SCHEMA)
+    with pytest.raises(StoreError, match="has no column ids"):
+        read_column(tmp_path / shard_name(0), "ids")
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _DAMAGE = (  # what Pillow's decoders are known to raise on damaged files
     LookupError,
     EOFError,
     RuntimeError,
-    OverflowError,
+    ArithmeticError,
     struct.error,
     zlib.error,
 )
@@ -130,7 +130,8 @@ def _faults_of_mode(image: Image.Image) -> list[str]:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, or of 8 that lie in 16; numbers with a point are from 0 to 1.
 
-    What does not fit these ranges is stretched from its least to its greatest value.
+    What does not fit these ranges is stretched from its least to its greatest value; where
+    these are the same, the picture is flat and black.
     """
     grey_HW = np.asarray(image, dtype=np.float64)
     if not np.isfinite(grey_HW).all():
@@ -139,7 +140,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     low, high = 0.0, 1.0 if image.mode == "F" else whole
     if grey_HW.min() < low or grey_HW.max() > high:
         low, high = float(grey_HW.min()), float(grey_HW.max())
-    scaled_HW = np.rint((grey_HW - low) * (255.0 / (high - low)))
+    scaled_HW = np.rint((grey_HW - low) * (255.0 / ((high - low) or 1.0)))
     return Image.fromarray(scaled_HW.astype(np.uint8))
 
 

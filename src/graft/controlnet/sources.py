@@ -7,7 +7,7 @@ error, for nobody knows what is missing from it.
 import contextlib
 import csv
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,8 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.controlnet.decoding import Content, Refused
+from graft.controlnet.decoding import Content
+from graft.controlnet.folders import find_files, is_run
 from graft.errors import DataError
 
 LISTS = ("metadata.jsonl", "metadata.csv", "prompt.json")
@@ -37,7 +38,7 @@ _ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture that is listed or lies there, or the reason why it cannot be used.
+    """A picture that is listed or lies there, or the reason why it is not read.
 
     `name` is what it is called, `place` where that stands; `caption` is None without one.
     `faults` names what can be borne.
@@ -56,27 +57,46 @@ def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Foun
     """The pictures of a folder, or of a list or a Parquet file, in a stable order.
 
     `conditions` is a folder of conditions with the names of the pictures, whatever their
-    suffix.
+    suffix. Runs that lie in a folder are left out: what graft made is not read as pictures.
 
     Raises:
-        DataError: there is no such thing, or nothing readable in it; later, a damaged list.
+        DataError: there is no such thing, or it is a run's folder; later, a damaged list.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; name a folder of pictures")
+    if source.is_dir() and is_run(source):
+        raise DataError(
+            f"{source}: is the folder of a run, as its recipe.json tells; name a folder of"
+            " pictures, or for the run's own pairs its annotate/shards"
+        )
     if conditions is not None and not conditions.is_dir():
         raise DataError(f"{conditions}: no such folder; name a folder of conditions")
     root = source if source.is_dir() else source.parent
-    lists = _lists(source) if source.is_dir() else [source]
-    if lists:
-        found = chain.from_iterable(_listed(path, root) for path in lists)
-    else:
-        found = _bare(root, conditions)
+    found = _all(root, conditions) if source.is_dir() else _listed(source, root)
     return found if conditions is None else _with_conditions(found, root, conditions)
 
 
-def _lists(source: Path) -> list[Path]:
-    """The lists in a folder, one for each folder in it; or else its Parquet files."""
-    files = _files(source)
+def _all(root: Path, conditions: Path | None) -> Iterator[Found]:
+    """The pictures of a folder's lists, or else all of them; at last what was left unread."""
+    there = find_files(root)
+    pictures = [path for path in _pictures(there.files) if not _is_in(path, conditions)]
+    left = {path: why for path, why in there.unread.items() if not _is_in(path, conditions)}
+    if lists := _lists(there.files):
+        left |= dict.fromkeys(pictures, "not in the list")
+        found = chain.from_iterable(_listed(path, root) for path in lists)
+    else:
+        found = _bare(pictures, root)
+    for one in found:
+        for content in (one.picture, one.condition):
+            if isinstance(content, Path):
+                left.pop(content, None)
+        yield one
+    for path, reason in left.items():
+        yield Found(_told(path, root), picture=path, reason=reason)
+
+
+def _lists(files: Sequence[Path]) -> list[Path]:
+    """The lists among files, one for each folder; or else the Parquet files."""
     named = {
         path.parent: path for name in reversed(LISTS) for path in files if path.name == name
     }
@@ -84,29 +104,17 @@ def _lists(source: Path) -> list[Path]:
     return [path for path in files if named.get(path.parent) == path] or tables
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder by their names, but for hidden ones, as the Mac leaves them."""
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    return [
-        found[name]
-        for name in sorted(found)
-        if not any(part[0] == "." or part == "__MACOSX" for part in name.split("/"))
-    ]
+def _pictures(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+def _is_in(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.is_relative_to(folder)
 
 
-def _bare(root: Path, conditions: Path | None) -> Iterator[Found]:
+def _bare(pictures: Iterable[Path], root: Path) -> Iterator[Found]:
     """Pictures with a text of the same name beside each, or none."""
-    for path in _pictures(root):
-        if conditions is not None and path.is_relative_to(conditions):
-            continue
+    for path in pictures:
         name, text = _told(path, root), path.with_suffix(".txt")
         if not text.is_file():
             yield Found(name, name, path)
@@ -210,36 +218,36 @@ def _found(folder: Path, row: Mapping[str, object], place: str) -> Found:
     """The picture of a row. Fill50K calls the picture `target`, the condition `source`."""
     key = next((key for key in _PICTURE if row.get(key)), "")
     keys = (*_CONDITION, "source") if key == "target" else _CONDITION
-    picture = _fetch(folder, row.get(key), "picture")
-    if isinstance(picture, Refused):
-        return Found(place, reason=picture.reason)
+    picture, reason = _fetch(folder, row.get(key), "picture")
     condition = None
     if wanted := [row[key] for key in keys if key in row]:
-        condition = _fetch(folder, next(filter(None, wanted), None), "condition")
-        if isinstance(condition, Refused):
-            return Found(place, reason=condition.reason)
+        condition, why = _fetch(folder, next(filter(None, wanted), None), "condition")
+        reason = reason or why
     name = _name(row.get("id")) or _name(row.get(key)) or place
-    return Found(place, name, picture, _caption(row), condition)
+    return Found(place, name, picture, _caption(row), condition, reason)
 
 
-def _fetch(folder: Path, value: object, what: str) -> Content | Refused:
-    """The bytes in a row, or the file that it names, which lies in the list's folder."""
+def _fetch(folder: Path, value: object, what: str) -> tuple[Content, str]:
+    """The bytes in a row, or the file that it names, which lies in the list's folder.
+
+    With them the reason why they cannot be used, or none.
+    """
     if isinstance(value, dict):  # as `datasets` writes pictures
         held = cast("dict[str, object]", value)
         value = held.get("bytes") or held.get("path")
     if isinstance(value, bytes) and value:
-        return value
+        return value, ""
     if not isinstance(value, str) or not value.strip():
-        return Refused(f"without {what}")
+        return b"", f"without {what}"
     # links are followed: in the hub's cache every file is one
     name = PurePosixPath(value.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
-        return Refused(f"{what} outside of the folder")
+        return b"", f"{what} outside of the folder"
     try:
         there = (folder / name).is_file()
     except (OSError, ValueError):  # too long, or no name of a file
         there = False
-    return folder / name if there else Refused(f"{what} not there")
+    return folder / name, "" if there else f"{what} not there"
 
 
 def _name(value: object) -> str:
@@ -267,8 +275,8 @@ def _caption(row: Mapping[str, object]) -> str | None:
 
 def _with_conditions(found: Iterator[Found], root: Path, conditions: Path) -> Iterator[Found]:
     """The pictures with the conditions of their names; at last, the conditions left over."""
-    there: dict[str, Path] = {}
-    for path in _pictures(conditions):
+    there, brought = dict[str, Path](), find_files(conditions)
+    for path in _pictures(brought.files):
         there.setdefault(_stem(path, conditions), path)
     left = dict(there)
     for one in found:
@@ -282,6 +290,8 @@ def _with_conditions(found: Iterator[Found], root: Path, conditions: Path) -> It
             yield replace(one, reason="without condition")
     for path in left.values():
         yield Found(_told(path, conditions), reason="condition without picture")
+    for path, reason in brought.unread.items():
+        yield Found(_told(path, conditions), reason=reason)
 
 
 def _stem(path: Path, root: Path) -> str:

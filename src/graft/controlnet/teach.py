@@ -7,7 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence, Set
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +32,7 @@ from graft.errors import DataError, StoreError
 from graft.models.diffusion import Words
 from graft.scale.progress import Progress
 from graft.store.runs import held, write_json
-from graft.store.shards import read_shard, shard_name, write_shard
+from graft.store.shards import read_column, read_shard, shard_name, write_shard
 from graft.store.whole import append_line, read_json, remove_partial
 from graft.train.loop import Step, take_known
 
@@ -74,12 +74,16 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
             pictures, what = cut_tiles(pictures, config.tiles, shop.size), "tiles"
         while group := list(islice(pictures, config.shard_pictures)):
             path = folder / shard_name(shards)
-            if not path.exists():
+            if path.exists():
+                _refuse_others(path, [one.id for one in group])
+            else:
                 pairs = annotate(group, shop.annotator, shop.size, shop.picture_rng)
                 write_shard(path, map(PAIR.to_row, pairs), PAIR.schema)
             shards, count = shards + 1, count + len(group)
             read.update(shop.picture_of(one.id) for one in group)
             yield Progress("annotate", count, 0, what, reader.told())
+        if (left := folder / shard_name(shards)).exists():
+            _refuse_others(left, [])
         opened.log("shards", {"seconds": time.perf_counter() - began})
         skipped = {"skipped": dict(reader.skipped), "places": reader.places}
         found = {what: count, "pictures": len(read)}
@@ -194,6 +198,17 @@ def teach(shop: Workshop) -> Iterator[Progress]:
     yield from encode_kept(shop)
     yield from train_control(shop)
     yield from evaluate_run(shop)
+
+
+def _refuse_others(path: Path, names: Sequence[str]) -> None:
+    """Raise StoreError if a shard was not made of the pictures of these ids."""
+    for there, name in zip_longest(read_column(path, "id"), names):
+        if there != name:
+            raise StoreError(
+                f"{path}: was made of {there or 'none'} where there is {name or 'none'} now:"
+                " the folder of pictures has changed since; choose another --out, or delete"
+                f" {path.parents[1]}"
+            )
 
 
 def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:

@@ -35,7 +35,7 @@ from graft.controlnet.tiles import picture_of
 from graft.controlnet.train import require_taught_so
 from graft.controlnet.trainee import TrainConfig, new_controlled
 from graft.controlnet.validation import ValidationConfig
-from graft.errors import StoreError
+from graft.errors import ConfigError, StoreError
 from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.store.runs import Run, refuse_another, write_json, write_text
@@ -103,6 +103,7 @@ class Workshop:
         Its recipe is left there for the later stages; a begun run's is changed only by a
         stage that takes its settings.
         """
+        _refuse_pictures(root, config.images)
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
             begun = (root / "recipe.json").is_file() and (root / "annotate").exists()
@@ -170,13 +171,23 @@ class Workshop:
         return opened
 
     def shards(self) -> list[Path]:
-        """The finished shards of pairs."""
+        """The finished shards of pairs, all that were there when they were finished.
+
+        Raises:
+            StoreError: they are not finished, or one is missing.
+        """
         folder = self.root / "annotate" / "shards"
         if not (folder / "manifest.json").is_file():
             raise StoreError(
                 f"{self.root}: its pictures are not annotated; run `graft controlnet annotate`"
                 " first"
             )
+        for name in cast("dict[str, str]", read_json(folder / "manifest.json")["files"]):
+            if not (folder / name).is_file():
+                raise StoreError(
+                    f"{folder / name}: is missing since its stage was finished; put it back, or"
+                    f" delete {folder} and run `graft controlnet annotate` again"
+                )
         return list_shards(folder)
 
     def pairs(self) -> Iterable[Pair]:
@@ -269,6 +280,16 @@ class Workshop:
     def picture_rng(self, name: str) -> np.random.Generator:
         """What is drawn for one picture, whatever stands beside it."""
         return np.random.default_rng((self.config.seed, _hash(self.config.seed, name)))
+
+
+def _refuse_pictures(root: Path, images: Path) -> None:
+    """Raise ConfigError for a run that would have to read its own files as pictures."""
+    read = root / "annotate" / "shards" / "manifest.json"
+    if root.resolve() == images.resolve() and not read.is_file():
+        raise ConfigError(
+            f"{root}: is the folder of the pictures itself; choose another --out, in it or"
+            " elsewhere"
+        )
 
 
 def _in_turns(groups: Sequence[Sequence[str]]) -> list[str]:

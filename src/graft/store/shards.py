@@ -96,6 +96,19 @@ def read_shard(path: Path) -> list[Row]:
         return file.read(use_threads=False).to_pylist()
 
 
+def read_column(path: Path, name: str) -> list[object]:
+    """One column of one shard, without reading the others.
+
+    Raises:
+        StoreError: the file is missing or damaged, or has no such column.
+    """
+    with _reading(path) as file:
+        table = file.read(columns=[name], use_threads=False)
+    if name not in table.column_names:
+        raise StoreError(f"{path}: has no column {name}; move it away and run the stage again")
+    return list[object](table[name].to_pylist())
+
+
 def read_shards(folder: Path) -> Iterator[Row]:
     """The rows of every shard in `folder`, in the order of their names."""
     for path in list_shards(folder):
