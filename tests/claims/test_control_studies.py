@@ -119,6 +119,24 @@ def test_pairs_that_were_mixed_up_are_refused() -> None:
     assert set(cast("list[str]", report("onset")["refused"])) == mixed
 
 
+def test_asked_again_with_a_long_memory_the_verdicts_are_told_as_they_are() -> None:
+    found = report("onset-long-memory")
+    variants = cast("dict[str, dict[str, object]]", found["variants"])
+    off = cast("dict[str, float | None]", found["off"])
+    known = {name: one for name, one in off.items() if one is not None}
+    assert set(off) - set(known) == {"palette-2"}
+    assert variants["palette-2"]["verdict"] == "will not converge"
+    furthest = max(known, key=lambda name: known[name])
+    assert sorted(known.values())[-2] < 0.07
+    assert round(100 * known[furthest]) == 12
+    one = cast("dict[str, int]", variants[furthest])
+    assert one["onset_of_whole_curve"] - one["onset_step"] == 8
+    verdicts = [str(variants[name]["verdict"]) for name in variants if name.endswith("-mixed")]
+    assert sorted(verdicts) == ["waiting"] * 2 + ["will not converge"] * 7
+    for page in (PAGE, " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())):
+        assert "one 12% off, which is 8 steps; of nine mixed up seven" in page
+
+
 def test_two_controls_at_once_are_as_faithful_as_each_alone() -> None:
     found = cast("dict[str, dict[str, Result]]", report("together")["together"])
     for condition, alone in (("canny", "first alone"), ("palette", "second alone")):
