@@ -20,8 +20,9 @@ Results = Mapping[str, Mapping[str, Result]]
 
 
 def told(name: str, report: Mapping[str, object]) -> list[str]:
-    """The study's findings as lines of Markdown."""
-    return _LINES[name](report)
+    """The findings of a study as lines of Markdown; `onset-again` is a study of `onset` too."""
+    kind = name if name in _LINES else name.partition("-")[0]
+    return _LINES[kind](report)
 
 
 def page(name: str, found: Mapping[str, object]) -> str:
