@@ -197,6 +197,9 @@ def test_another_engine_a_missing_one_and_damaged_lists_are_told(
     one, out = tmp_path / "one.txt", tmp_path / "ix"
     one.write_text("Alpha.")
     build(out, one, engine="tantivy")
+    build(tmp_path / "usual", one)
+    places = [f"search:{tmp_path}/usual", f"search:{out}"]
+    assert len({tools_by_name([place])["Search"].version for place in places}) == 2
     with pytest.raises(StoreError, match=r"the engine \(tantivy\) changed since, or was"):
         build(out, one)
     lists = index_file(out).with_name(LISTS)
