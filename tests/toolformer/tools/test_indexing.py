@@ -278,3 +278,22 @@ def test_a_zim_file_is_indexed(tmp_path: Path) -> None:
     build(tmp_path / "ix", write_zim(tmp_path / "wiki.zim", pages))
     assert [one.title for one in Index(tmp_path / "ix").find("hill")] == ["Tovel"]
     assert read_indexed(tmp_path / "ix").documents == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_index_that_is_damaged_in_its_middle_is_named_with_the_remedy(
+    tmp_path: Path, engine: Engine
+) -> None:
+    out = tmp_path / "ix"
+    build(out, write_texts(tmp_path / "texts", 300), engine=engine)
+    files = [index_file(out)]
+    if engine == "tantivy":
+        files = [*index_file(out).with_name(LISTS).glob("*.idx")]
+        files += index_file(out).with_name(LISTS).glob("*.term")
+    for path in files:
+        content = bytearray(path.read_bytes())
+        begin, end = len(content) // 4, 3 * len(content) // 4
+        content[begin:end] = b"\xff" * (end - begin)
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged: .*delete"):
+        answers(out)

@@ -70,3 +70,12 @@ def test_words_are_found_in_every_form_and_nothing_in_a_query_is_a_command(
         assert set(lists.best([one], 5)) <= {1, 3}
     assert lists.best([], 5) == []
     assert lists.count("") == 0
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_of_equal_rows_the_first_ones_are_found_however_the_lists_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(tantivy_words, "ROWS_PER_STEP", step)
+    lists = listed(tmp_path / "words", ["river"] * 50)
+    assert lists.best(["river"], 5) == [1, 2, 3, 4, 5]

@@ -153,11 +153,19 @@ class Index:
 
     @contextmanager
     def _connection(self) -> Generator[sqlite3.Connection, None, None]:
-        """A connection that no other thread uses meanwhile."""
+        """A connection that no other thread uses meanwhile.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         with self._lock:
             connection = self._idle.pop() if self._idle else _open(self._path)
         try:
             yield connection
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"{self._path}: is damaged: {error}; delete it and have it made again"
+            ) from error
         finally:
             self._idle.append(connection)
 

@@ -39,27 +39,28 @@ class WordLists:
         require_tantivy(folder)
         from tantivy import Index
 
-        try:
+        self._folder = folder
+        with _reading(folder):
             opened = Index.open(str(folder))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{folder}: no word lists, or damaged: {error}; delete {folder.parent.parent}"
-                " and run its `graft tools index` again"
-            ) from error
         self._analyzer = _analyzer()
         self._schema, self._searcher = opened.schema, opened.searcher()
         self.rows = self._searcher.num_docs
 
     def best(self, words: Sequence[str], limit: int) -> list[int]:
-        """The rows that match best by BM25, best first; of equal ones the first row."""
+        """The rows that match best by BM25, best first; of equal ones the first row.
+
+        Raises:
+            DataError: the lists are damaged.
+        """
         from tantivy import Occur, Query
 
         stems = dict.fromkeys(stem for word in words for stem in self._stems(word))
         terms = [Query.term_query(self._schema, "text", one, "freq") for one in stems]
         query = Query.boolean_query([(Occur.Should, term) for term in terms])
-        found = self._searcher.search(query, limit + TIED, count=False).hits
-        hits = cast("list[tuple[float, DocAddress]]", found)
-        rows = self._searcher.fast_field_values("row", [address for _, address in hits])
+        with _reading(self._folder):
+            found = self._searcher.search(query, limit + TIED, count=False).hits
+            hits = cast("list[tuple[float, DocAddress]]", found)
+            rows = self._searcher.fast_field_values("row", [address for _, address in hits])
         ranked = sorted(
             (-round(score, _DIGITS), cast("int", row))
             for (score, _), row in zip(hits, rows, strict=True)
@@ -67,8 +68,13 @@ class WordLists:
         return [row for _, row in ranked[:limit]]
 
     def count(self, word: str) -> int:
-        """In how many rows a word stands, in any of its forms."""
-        counts = [self._searcher.doc_freq("text", stem) for stem in self._stems(word)]
+        """In how many rows a word stands, in any of its forms.
+
+        Raises:
+            DataError: the lists are damaged.
+        """
+        with _reading(self._folder):
+            counts = [self._searcher.doc_freq("text", stem) for stem in self._stems(word)]
         return min(counts, default=0)
 
     def _stems(self, word: str) -> list[str]:
@@ -138,6 +144,21 @@ def _analyzer() -> "TextAnalyzer":
     for one in (Filter.lowercase(), Filter.ascii_fold(), Filter.stemmer("english")):
         builder = builder.filter(one)
     return builder.build()
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Generator[None]:
+    """Turns what tantivy says of damaged lists into a `DataError` with the remedy."""
+    try:
+        yield
+    except BaseException as error:  # a panic of Rust's is no Exception
+        panic = type(error).__module__ == "pyo3_runtime"
+        if not panic and not isinstance(error, OSError | ValueError):
+            raise
+        raise DataError(
+            f"{folder}: no word lists, or damaged: {error!s:.200}; delete"
+            f" {folder.parent.parent} and run its `graft tools index` again"
+        ) from error
 
 
 @contextlib.contextmanager
