@@ -7,7 +7,7 @@ import pytest
 
 from graft.config import load, to_table
 from graft.controlnet.evaluate import EvaluateConfig
-from graft.controlnet.teach import train_control
+from graft.controlnet.teach import evaluate_run, train_control
 from graft.controlnet.validation import ValidationConfig
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import ConfigError, StoreError
@@ -122,6 +122,17 @@ def test_a_control_is_not_evaluated_under_other_settings_of_its_training(
     name, value = setting.split("=")
     with pytest.raises(StoreError, match=f"taught with other settings: {name} .*is {value};"):
         later.trained()
+    assert Workshop.resume(shop.root).config == shop.config
+
+
+@pytest.mark.parametrize(("part", "was"), [("evaluate", 8), ("validation", 6)])
+def test_no_other_pictures_are_evaluated_on_than_the_training_held_out(
+    tmp_path: Path, part: str, was: int
+) -> None:
+    shop = begun_shop(tmp_path)
+    later = Workshop.resume(shop.root, [f"{part}.pictures=2"])
+    with pytest.raises(StoreError, match=f"{part}.pictures was {was} .* and is 2; put it back"):
+        list(evaluate_run(later))
     assert Workshop.resume(shop.root).config == shop.config
 
 

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.config import load
+from graft.config import load, to_table
 from graft.errors import ConfigError, DataError, StoreError
 from graft.store.whole import PARTIAL, write_json
+from graft.toolformer.compare import evaluate_run
 from graft.toolformer.teach import teach
 from graft.toolformer.tools.tool import Context
 from graft.toolformer.tools.toolbox import tools_by_name
@@ -40,6 +41,18 @@ def test_a_begun_runs_recipe_is_changed_by_a_stage_that_takes_its_settings_only(
     with later.open("score", {"separator": "a"}):
         pass
     assert Workshop.resume(tmp_path).config.keep.separator == "b"
+
+
+def test_a_model_is_not_evaluated_under_other_settings_of_its_training(tmp_path: Path) -> None:
+    shop = Workshop.begin(tmp_path, TeachConfig(corpus=Path("texts.jsonl")))
+    write_json(tmp_path / "annotate" / "recipe.json", {})
+    for kind in ("control", "toolformer"):
+        card = {"settings": to_table(shop.config.train)}
+        write_json(tmp_path / "train" / kind / "model" / "graft.json", card)
+    later = Workshop.resume(tmp_path, ["train.seed=5"])  # would be put to texts it has learnt
+    with pytest.raises(StoreError, match="taught with other settings: seed was 0, is 5; take"):
+        list(evaluate_run(later))
+    assert Workshop.resume(tmp_path).config == shop.config
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:

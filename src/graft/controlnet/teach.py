@@ -154,6 +154,7 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
 def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     """Put the control to held-out pairs; writes the report of the whole run."""
     began = time.perf_counter()
+    shop.require_divided_so()
     pairs = shop.chosen(shop.division().evaluation)
     if not pairs:
         raise DataError(

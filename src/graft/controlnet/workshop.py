@@ -226,6 +226,23 @@ class Workshop:
             raise StoreError(f"{path}: not there; run `graft controlnet train` first")
         return fill(Division, read_json(path), str(path))
 
+    def require_divided_so(self) -> None:
+        """Refuse to hold out more or fewer pictures than the training did.
+
+        Raises:
+            StoreError: so is asked; what the training has seen is never evaluated on.
+        """
+        noted, asked = load(TeachConfig, self.root / "recipe.json"), self.config
+        for name, before, now in (
+            ("evaluate.pictures", noted.evaluate.pictures, asked.evaluate.pictures),
+            ("validation.pictures", noted.validation.pictures, asked.validation.pictures),
+        ):
+            if before != now:
+                raise StoreError(
+                    f"{self.root}: {name} was {before} when the training began, and is {now};"
+                    f" put it back, or delete {self.root / 'train'} to teach it anew"
+                )
+
     def _divide(self) -> Division:
         """By the hash of their pictures' ids, so that more pictures move none.
 

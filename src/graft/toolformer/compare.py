@@ -28,7 +28,7 @@ from graft.toolformer.run import Generation, run
 from graft.toolformer.tasks.benchmarks import open_task, open_tasks
 from graft.toolformer.tasks.task import Task
 from graft.toolformer.tools.execute import used_since
-from graft.toolformer.train import divide
+from graft.toolformer.train import divide, require_taught_so
 from graft.toolformer.workshop import Workshop, read_merged
 
 _Line = dict[str, object]
@@ -39,6 +39,8 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     """Put base, control, disabled and Toolformer to the recipe's tasks; writes the report."""
     config = shop.config
     tasks = open_tasks(config.evaluate.tasks)
+    for kind in ("control", "toolformer"):  # what was learnt from is not what is measured on
+        require_taught_so(shop.require_model(kind), config.train)
     control = load_model(str(shop.require_model("control")))
     taught = load_model(str(shop.require_model("toolformer")))
     shop.settle()

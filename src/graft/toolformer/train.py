@@ -31,6 +31,7 @@ from graft.models.finetune import (
 from graft.models.huggingface import HuggingFaceModel
 from graft.models.language import Ids
 from graft.store.folders import remove_folder, remove_partial_folders, whole_folder
+from graft.store.runs import told_differences
 from graft.store.whole import write_json, writing
 from graft.toolformer.dataset import Merged
 from graft.toolformer.tools.tool import Tool
@@ -181,6 +182,20 @@ def read_card(folder: Path) -> dict[str, object] | None:
     """What `graft.json` of a model folder says, or None where there is none."""
     path = folder / "graft.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def require_taught_so(folder: Path, settings: TrainConfig) -> None:
+    """Do not let the taught model in `folder` pass for one of other settings.
+
+    Raises:
+        StoreError: it was taught with others; names them.
+    """
+    begun = cast("dict[str, object]", (read_card(folder) or {}).get("settings", {}))
+    if begun and (told := told_differences(begun, to_table(settings))):
+        raise StoreError(
+            f"{folder}: was taught with other settings: {told}; take the same ones, or delete"
+            f" {folder.parent} to teach it anew"
+        )
 
 
 def _clear(folder: Path) -> None:
