@@ -28,6 +28,7 @@ def test_each_lever_is_the_script_with_one_thing_changed() -> None:
     assert changed(script, found["latent-hint"]) == {"control"}
     assert changed(script, found["average"]) == {"average_decay"}
     assert changed(script, found["decay"]) == {"decay", "warm_up"}
+    assert changed(script, found["clip"]) == {"clip_norm"}
     assert changed(script, found["empty-prompts"]) == {"no_prompt"}
     assert changed(script, found["short-memory"]) == {"beta2"}
     assert changed(script, found["script-rate-4"]) == {"learning_rate"}
@@ -43,7 +44,7 @@ def test_together_is_the_recipe_and_each_lever_of_it_is_let_go_of_once() -> None
     assert changed(together, found["together-without-decay"]) == {"decay", "warm_up"}
     assert changed(together, found["together-with-zero-rate"]) == {"zero_rate"}
     pulled = {name.removeprefix("together-without-") for name in found if "without" in name}
-    assert pulled == {"hint-rate", "late-times", "average", "decay"}
+    assert pulled == {"hint-rate", "late-times", "average", "decay", "clip"}
     assert changed(together, found["together-with-empty-prompts"]) == {"no_prompt"}
     assert changed(together, found["together-with-short-memory"]) == {"beta2"}
     assert not any(one.train.stop_when_converged for one in found.values())

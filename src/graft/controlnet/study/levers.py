@@ -1,7 +1,7 @@
 """Which setting makes a control converge sooner, alone and together?
 
-Beside the settings of the usual script (one rate for everything, held constant; times drawn
-evenly; no prompt emptied; no running average) stands each lever alone, all that a recipe pulls
+Beside the settings of the usual script (one rate for everything, held constant; gradients
+up to a length of 1; times drawn evenly; no prompt emptied; no running average) stands each lever alone, all that a recipe pulls
 together, the recipe without each of them, and with those that it does not pull.
 """
 
@@ -63,6 +63,7 @@ def script_of(recipe: TrainConfig) -> TrainConfig:
         hint_rate=1.0,
         zero_rate=1.0,
         beta2=0.999,
+        clip_norm=1.0,
         warm_up=0.0,
         decay="constant",
         no_prompt=0.0,
@@ -128,6 +129,7 @@ _LEVERS = {
     "average": ("average_decay",),
     "empty-prompts": ("no_prompt",),
     "decay": ("decay", "warm_up"),
+    "clip": ("clip_norm",),
     "short-memory": ("beta2",),
 }
 
