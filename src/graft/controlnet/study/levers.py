@@ -1,8 +1,9 @@
 """Which setting makes a control converge sooner, alone and together?
 
-Beside the settings of the usual script (one rate for everything, held constant; gradients
-up to a length of 1; times drawn evenly; no prompt emptied; no running average) stands each lever alone, all that a recipe pulls
-together, the recipe without each of them, and with those that it does not pull.
+Beside the settings of the usual script (one rate for everything, held constant; gradients up
+to a length of 1; times drawn evenly; no prompt emptied; no running average) stands each lever
+alone, all that a recipe pulls together, the recipe without each of them, and with those that
+it does not pull.
 """
 
 from collections.abc import Mapping, Sequence
