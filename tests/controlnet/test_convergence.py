@@ -12,6 +12,7 @@ from graft.controlnet.convergence import (
     ConvergenceConfig,
     Rise,
     confidence_of_nothing,
+    confidence_of_standstill,
     is_level,
     judge,
     onset_of,
@@ -108,6 +109,44 @@ def test_shuffled_pairs_are_told_that_they_will_not_converge(seed: int) -> None:
     assert "hints and pictures belong together" in verdicts[-1].advice
     patient = [v for v, check in zip(verdicts, checks, strict=True) if check.step < 1200]
     assert not any(v.ended for v in patient)
+
+
+def telling(share_N: list[float], *, every: int = 50) -> list[Check]:
+    """Checks without a rise, of which the true hint lowers the loss by these shares."""
+    return [
+        replace(check, true=tuple((np.array(check.shuffled) - 0.5 * share).tolist()))
+        for check, share in zip(
+            checks_of(None, steps=every * (len(share_N) - 1), every=every), share_N, strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "share_N",
+    [
+        [0.0] * 8 + [0.001, 0.008, -0.002, 0.011, 0.015, 0.021, 0.016, 0.014, 0.011, 0.01],
+        [0.0] * 8 + [0.003, 0.017, 0.008, 0.003, 0.001, 0.003, 0.009, 0.007, 0.004, 0.005],
+    ],
+)
+def test_mixed_up_pairs_that_have_a_little_in_common_are_refused_in_the_end(
+    share_N: list[float],
+) -> None:
+    verdicts = watch(telling(share_N))
+    assert verdicts[-1].verdict == "will not converge"
+    assert "in all its steps" in verdicts[-1].advice
+    assert not any(verdict.ended for verdict in verdicts[:-1])
+
+
+@pytest.mark.parametrize("share_N", [[0, 0, 0, 0.001, 0.004, 0.03], [0.0] * 9 + [0.01, 0.04]])
+def test_what_is_about_to_open_when_the_steps_are_over_is_not_refused(
+    share_N: list[float],
+) -> None:
+    assert not watch(telling(share_N))[-1].ended
+
+
+def test_too_few_checks_say_nothing_of_a_standstill() -> None:
+    assert confidence_of_standstill(telling([0.0] * 4), CONFIG) == 0.0
+    assert confidence_of_standstill(telling([0.0] * 5), CONFIG) == 1.0
 
 
 def test_a_rise_without_a_gap_is_luck() -> None:

@@ -121,6 +121,8 @@ class Convergence:
 _LISTS = ("fidelity", "true", "shuffled", "none")
 _LAST = 3  # checks that tell where a curve stands now
 _FALL = 0.05  # of the rise, from check to check: what is still level
+_LITTLE = 0.05  # of the loss: a hint that tells no more at the end tells next to nothing
+_GROWN = 0.01  # of the loss: what tells so much more than at half time may be about to open
 _SEED = 0  # of the resamples: the same checks, the same verdict
 
 
@@ -164,6 +166,13 @@ def judge(
             " pictures belong together, and that hints are not empty"
         )
         return Convergence("will not converge", hopeless, advice)
+    if last >= steps and (spent := confidence_of_standstill(checks, settings)) >= settings.sure:
+        advice = (
+            "stop: in all its steps the right hint has not come to tell more than another"
+            " picture's; see that hints and pictures belong together, or raise"
+            " train.learning_rate"
+        )
+        return Convergence("will not converge", spent, advice)
     return _no_rise_yet(checks, hopeless, done=last >= steps)
 
 
@@ -263,6 +272,25 @@ def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) 
     share_R = gain_V[picked_RV].sum(axis=1) / none_V[picked_RV].sum(axis=1)
     surely_there = (share_R <= 0).mean() < 0.025
     return 0.0 if surely_there else float((share_R < 0.01).mean())
+
+
+def confidence_of_standstill(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
+    """How sure it is that the true hint tells little, and no more than it did at half time.
+
+    Little: it lowers the loss by less than a twentieth. What is about to open, where the steps
+    were too few, grows. Asked of a training that is over: pictures whose hints are mixed up may
+    still have something in common with them.
+    """
+    late = checks[len(checks) // 2 :]
+    third = len(late) // 3
+    if third == 0:
+        return 0.0
+    share_NV = np.array([check.gap for check in late]) / np.mean([c.none for c in late])
+    then_V, now_V = share_NV[:third].mean(axis=0), share_NV[-third:].mean(axis=0)
+    picked_RV = _picks(len(now_V), settings.resamples)
+    little_R = now_V[picked_RV].mean(axis=1) < _LITTLE
+    grown_R = (now_V - then_V)[picked_RV].mean(axis=1)
+    return float((little_R & (grown_R < _GROWN)).mean())
 
 
 class _Risen(NamedTuple):
