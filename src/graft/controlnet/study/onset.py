@@ -18,11 +18,12 @@ from typing import cast
 import numpy as np
 from scipy.stats import t
 
-from graft.controlnet.grids import file_name, write_picture
+from graft.controlnet.grids import file_names, write_picture
 from graft.controlnet.study.variants import Variant
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import StoreError
 from graft.store.folders import whole_folder
+from graft.store.shards import read_column
 from graft.store.whole import write_text
 
 CONDITIONS = ("canny", "scribble", "palette")
@@ -69,10 +70,11 @@ def write_mixed_up(shop: Workshop, folder: Path) -> None:
 
 
 def _write_mixed_up(shop: Workshop, folder: Path) -> None:
-    lines = list[str]()
+    lines, ids = list[str](), [one for path in shop.shards() for one in read_column(path, "id")]
+    files = file_names(cast("list[str]", ids))
     before = list(shop.pairs())[-1].condition.pixels_HWC
     for pair in shop.pairs():
-        name = f"{file_name(pair.id)}.png"
+        name = f"{files[pair.id]}.png"
         write_picture(folder / "pictures" / name, pair.pixels_HWC)
         write_picture(folder / "conditions" / name, before)
         before = pair.condition.pixels_HWC
