@@ -59,3 +59,23 @@ def test_a_damaged_report_of_pairs_is_named_as_well(tmp_path: Path) -> None:
         told
         == f"{tmp_path}/keep/report.json: is damaged, without its dropped; run its stage again"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("onset --seeds -1", "seed is from 0 to 2**63 - 1; asked for: seed = -1"),
+        ("onset --seeds ,", "nothing to study: an option names nothing"),
+        ("onset --only canny-7", "no variant 'canny-7'; there are: canny-0"),
+        ("memory --seeds -1", "asked for: seed = -1"),
+        ("rate --set train.learning_rate=1e308", "finite; asked for: learning_rate = inf"),
+        ("convergence --set train.learning_rate=1e308", "asked for: learning_rate = inf"),
+        ("pictures --counts 0", "0 pictures: at least one is learnt from"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_before_a_picture_is_read(
+    tmp_path: Path, words: str, told: str
+) -> None:
+    given = ("--images", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
+    assert told in refused("study", *words.split(), *given)
+    assert not (tmp_path / "out").exists()

@@ -11,13 +11,13 @@ square root of that if only one does.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from scipy.stats import t
 
+from graft.config import changed
 from graft.controlnet.grids import file_names, write_picture
 from graft.controlnet.study.variants import Variant
 from graft.controlnet.workshop import TeachConfig, Workshop
@@ -36,19 +36,19 @@ def onset_variants(
     config: TeachConfig, out: Path, conditions: Sequence[str], seeds: Sequence[int]
 ) -> list[Variant]:
     """Each condition with each seed, to the last step; and mixed up, until that is said."""
-    whole = replace(config.train, stop_when_converged=False)
-    stopped = replace(config.train, stop_when_converged=True)
+    whole = changed(config.train, stop_when_converged=False)
+    stopped = changed(config.train, stop_when_converged=True)
     found: list[Variant] = []
     for name in conditions:
-        true = replace(config, condition=name, annotator={})
-        keep = replace(config.keep, drop_misfits=False)
-        mixed = replace(true, images=mixed_up(out, name), keep=keep)
+        true = changed(config, condition=name, annotator={})
+        keep = changed(config.keep, drop_misfits=False)
+        mixed = changed(true, images=mixed_up(out, name), keep=keep)
         for seed in seeds:
-            train = replace(whole, seed=seed)
-            found.append(Variant(f"{name}-{seed}", replace(true, train=train)))
+            train = changed(whole, seed=seed)
+            found.append(Variant(f"{name}-{seed}", changed(true, train=train)))
         for seed in seeds:
-            train = replace(stopped, seed=seed)
-            found.append(Variant(f"{name}-{seed}-mixed", replace(mixed, train=train)))
+            train = changed(stopped, seed=seed)
+            found.append(Variant(f"{name}-{seed}-mixed", changed(mixed, train=train)))
     return found
 
 
@@ -107,15 +107,15 @@ def memory_variants(
     config: TeachConfig, conditions: Sequence[str], seeds: Sequence[int]
 ) -> list[Variant]:
     """Each condition with each seed, AdamW's memory (`train.beta2`) short and long."""
-    whole = replace(config.train, stop_when_converged=False)
+    whole = changed(config.train, stop_when_converged=False)
     return [
         Variant(
             f"{name}-{seed}-{beta2:g}",
-            replace(
+            changed(
                 config,
                 condition=name,
                 annotator={},
-                train=replace(whole, seed=seed, beta2=beta2),
+                train=changed(whole, seed=seed, beta2=beta2),
             ),
         )
         for name in conditions
@@ -129,7 +129,7 @@ def rate_variants(config: TeachConfig, times: Sequence[float] = TIMES_RATE) -> l
 
     The rate is held constant and nothing is averaged, so that it means the same at every step.
     """
-    plain = replace(
+    plain = changed(
         config.train,
         stop_when_converged=False,
         decay="constant",
@@ -138,12 +138,12 @@ def rate_variants(config: TeachConfig, times: Sequence[float] = TIMES_RATE) -> l
     )
     found: list[Variant] = []
     for factor in times:
-        every = replace(plain, learning_rate=factor * plain.learning_rate)
-        found.append(Variant(f"all-{factor:g}", replace(config, train=every)))
+        every = changed(plain, learning_rate=factor * plain.learning_rate)
+        found.append(Variant(f"all-{factor:g}", changed(config, train=every)))
     for factor in times:
-        doors = replace(plain, zero_rate=factor * plain.zero_rate)
+        doors = changed(plain, zero_rate=factor * plain.zero_rate)
         if factor != 1.0:
-            found.append(Variant(f"doors-{factor:g}", replace(config, train=doors)))
+            found.append(Variant(f"doors-{factor:g}", changed(config, train=doors)))
     return found
 
 
