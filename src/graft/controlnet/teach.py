@@ -65,7 +65,12 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
     with shop.open("annotate", settings) as opened:
         if opened.finished("shards") is not None:
             return
-        reader = PictureReader(config.images, conditions=config.conditions, limit=config.limit)
+        reader = PictureReader(
+            config.images,
+            conditions=config.conditions,
+            limit=config.limit,
+            kind=shop.annotator.name,
+        )
         folder, began = opened.folder("shards"), time.perf_counter()
         remove_partial(folder)
         pictures, shards, count, read = iter(reader), 0, 0, set[str]()
