@@ -75,6 +75,19 @@ def require(
             raise ValueError(f"{name} is {told}")
 
 
+def changed(settings: Config, **values: object) -> Config:
+    """`settings` with other values.
+
+    Raises:
+        ConfigError: they refuse one of them.
+    """
+    try:
+        return typing.cast("Callable[..., Config]", dataclasses.replace)(settings, **values)
+    except ValueError as error:  # from a __post_init__, which knows its settings' names
+        plain = [f"{n} = {v}" for n, v in values.items() if not dataclasses.is_dataclass(v)]
+        raise ConfigError(f"{error}; asked for: {', '.join(plain)}") from error
+
+
 def to_table(settings: object) -> Table:
     """`settings` as plain values, as they stand in JSON; `fill` reads them back."""
     return TypeAdapter(type(settings)).dump_python(settings, mode="json")

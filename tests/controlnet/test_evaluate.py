@@ -12,6 +12,7 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import (
     SYSTEMS,
     EvaluateConfig,
+    Evaluated,
     build_report,
     closed,
     evaluate,
@@ -20,6 +21,7 @@ from graft.controlnet.evaluate import (
 from graft.controlnet.fidelity import fidelities
 from graft.controlnet.prompts import agreement, features
 from graft.controlnet.sampling import RunConfig
+from graft.controlnet.teach import save_pictures
 from graft.models.diffusion import DiffusionModel
 from graft.models.unet import denoise
 from small_bases import make_base
@@ -172,3 +174,15 @@ def test_features_are_one_row_for_each_picture_whatever_stands_beside_it(
     assert together.shape == (3, 64)
     alone = features(base, pixels[1:2], empty)
     np.testing.assert_allclose(alone[0], together[1], rtol=0, atol=1e-4)
+
+
+def test_every_picture_that_was_generated_is_saved_whatever_it_is_called(tmp_path) -> None:
+    pairs = pairs_of(4)
+    names = ("1.png", "1.jpg", "a crawler's whole caption " * 6 + "1", "A.png")
+    pairs = [replace(pair, id=name) for pair, name in zip(pairs, names, strict=True)]
+    shown = np.stack([pair.pixels_HWC for pair in pairs])
+    fidelity = {name: [0.1, 0.2, 0.3, 0.4] for name in SYSTEMS}
+    save_pictures(tmp_path, pairs, Evaluated(dict.fromkeys(SYSTEMS, shown), fidelity, {}, {}))
+    for system in ("controlled", "none", "shuffled"):
+        assert len(list((tmp_path / system).iterdir())) == 4
+    assert set(json.loads((tmp_path / "fidelity.json").read_text())) == set(names)

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from graft.controlnet.grids import file_name, grid, write_picture
+from graft.controlnet.grids import file_names, grid, write_picture
 
 
 def test_a_grid_shows_each_picture_in_its_place_and_white_between() -> None:
@@ -31,8 +32,34 @@ def test_a_written_picture_is_that_picture(tmp_path) -> None:
 
 
 def test_an_id_cannot_lead_out_of_a_folder() -> None:
-    assert file_name("00001.png") == "00001"
-    assert file_name("../../etc/passwd") == "etc-passwd"
-    assert file_name("a/b c.JPG") == "a-b-c"
-    assert file_name("///") == "picture"
-    assert len(file_name("x" * 500)) == 120
+    names = {
+        "00001.png": "00001",
+        "../../etc/passwd": "etc-passwd",
+        "a/b c.JPG": "a-b-c",
+        "///": "picture",
+        "01.png#0,2": "01.png-0-2",
+    }
+    assert file_names(names) == names
+
+
+@pytest.mark.parametrize("letter", ["x", "猫", "\U0001d54f"])
+def test_a_long_id_is_cut_to_what_a_disk_allows(tmp_path, letter: str) -> None:
+    [name] = file_names([letter * 500]).values()
+    assert len(name.encode()) in range(117, 121)
+    write_picture(tmp_path / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+
+
+ALIKE = [
+    *("1.png", "1.jpg", "1", "a/1.png", "a-1.png", "a b1.png", "a-b1.png", "///", "???"),
+    *("Z.png", "z.png", "\ud800", "x" * 500, "x" * 501, "x" * 120),
+]
+
+
+def test_ids_that_are_alike_as_files_stay_apart() -> None:
+    """And those that are not are called as ever."""
+    found = file_names([*ALIKE, "00001.png"])
+    assert len({name.casefold() for name in found.values()}) == len(found)
+    assert found["00001.png"] == "00001"
+    assert found["1.jpg"].startswith("1-")
+    assert file_names([*ALIKE[::-1], "00001.png"]) == found
+    assert all(len(name) < 140 and "/" not in name for name in found.values())

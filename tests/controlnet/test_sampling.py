@@ -204,6 +204,16 @@ def test_a_window_that_ends_before_it_starts_is_refused(
         Steering(control, hints, start=0.8, end=0.2)
 
 
+@pytest.mark.parametrize(("start", "end"), [(0.3, 0.45), (0.0, 0.0), (0.9, 1.0)])
+def test_a_window_in_which_no_step_lies_is_refused(
+    base: DiffusionModel, control: Control, hints: np.ndarray, start: float, end: float
+) -> None:
+    """Or a control would be silent without a word; of four steps none lies in these whole."""
+    with pytest.raises(ConfigError, match=f"from {start} to {end}, in which none of 4 steps"):
+        draw(base, [Steering(control, hints, start=start, end=end)])
+    assert len(draw(base, [Steering(control, hints, 0.0, start, end)])) == 3
+
+
 def test_hints_of_different_sizes_are_refused(
     base: DiffusionModel, control: Control, hints: np.ndarray
 ) -> None:

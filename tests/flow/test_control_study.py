@@ -30,7 +30,7 @@ pictures = 3
 run = { steps = 1, guidance = 1.0 }
 [evaluate]
 pictures = 4
-run = { steps = 1, guidance = 1.5 }
+run = { steps = 2, guidance = 1.5 }
 """
 MODULES = ("graft.controlnet.teach", "graft.cli.studies", "graft.cli.progress")
 

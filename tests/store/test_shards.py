@@ -133,6 +133,20 @@ def test_a_cut_off_shard_is_refused_with_the_remedy(tmp_path: Path, share: float
         read_shard(path)
 
 
+def test_a_damaged_shard_of_a_finished_stage_is_told_with_the_remedy_for_that(
+    tmp_path: Path,
+) -> None:
+    """The stage that finds it makes none, and the one that does takes all for finished."""
+    path = tmp_path / shard_name(0)
+    path.write_bytes(b"PAR1")
+    (tmp_path / "manifest.json").write_text("{}")
+    told = (
+        f"{path}: is damaged or no shard; put it back, or delete {tmp_path} and run the stage"
+    )
+    with pytest.raises(StoreError, match=told):
+        read_shard(path)
+
+
 def test_a_flipped_bit_in_the_records_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / shard_name(0)
     schema = pa.schema([("id", pa.string())])

@@ -88,12 +88,13 @@ def onset(
 
     names = _words(conditions)
     recipe = _recipe(out, images, config, settings, PICTURES)
+    variants = onset_variants(recipe, out, names, _numbers("seeds", seeds, int))
+    _chosen(variants, only)  # before pictures are read for what cannot be asked for
     for name in names:
         true = replace(recipe, condition=name, annotator={})
         if not mixed_up(out, name).exists():
             show(prepare(true, out))
             write_mixed_up(Workshop.resume(pairs_of(true, out)), mixed_up(out, name))
-    variants = onset_variants(recipe, out, names, _numbers("seeds", seeds, int))
     if found := _taught(variants, out, only):
         _report("onset", out, {"variants": found, **compare_onsets(found)}, record)
 
@@ -258,16 +259,23 @@ def _taught(
     """Teach them; what they all came to, or nothing where only some were asked for."""
     from graft.cli.progress import show
     from graft.controlnet.study.variants import missing, outcomes, run_variants
-    from graft.errors import ConfigError
 
-    if not variants:
-        raise ConfigError("nothing to study: an option names nothing; give it values, or none")
-    show(run_variants(variants, out, _words(only) if only else ()))
+    show(run_variants(variants, out, _chosen(variants, only)))
     if only is None:
         return outcomes(variants, out)
     left = missing(variants, out)
     typer.echo(f"still to do: {', '.join(left) or 'nothing; run the command without --only'}")
     return {}
+
+
+def _chosen(variants: Sequence[Variant], only: str | None) -> list[str]:
+    """The names of those to teach; refused where there are none, or not so called."""
+    from graft.controlnet.study.variants import choose
+    from graft.errors import ConfigError
+
+    if not variants:
+        raise ConfigError("nothing to study: an option names nothing; give it values, or none")
+    return [one.name for one in choose(variants, _words(only) if only else ())]
 
 
 def _report(

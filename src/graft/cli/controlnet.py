@@ -238,7 +238,7 @@ def run(
     from graft.models.diffusion import load_diffusion
 
     model = load_diffusion(base or base_of(control[0]))
-    side = size or model.size
+    side = model.size if size is None else size
     model.require_size(side)
     settings_of = (weight, start, end)
     uses = list(_uses(model, control, hint, settings_of, side, drawn=annotate))

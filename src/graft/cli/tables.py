@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graft.errors import StoreError
+from graft.store.whole import read_json
 from graft.toolformer.run import Generation
 
 SYSTEMS = ("base", "control", "disabled", "toolformer")
@@ -115,6 +117,36 @@ def _read(path: Path) -> dict[str, object]:
     return cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
 
 
+def _whole(path: Path, parts: Mapping[str, tuple[str, ...]]) -> dict[str, object]:
+    """A report that has these parts, and in each these names.
+
+    Raises:
+        StoreError: it is not there, no report, or without one of them.
+    """
+    content = read_json(path)
+    for part, names in parts.items():
+        inner = content.get(part)
+        there = set(cast("dict[str, object]", inner)) if isinstance(inner, dict) else set[str]()
+        if part not in content or not there.issuperset(names):
+            raise StoreError(f"{path}: is damaged, without its {part}; run its stage again")
+    return content
+
+
+_PAIRS: Mapping[str, tuple[str, ...]] = {
+    "dropped": (),
+    "kept": (),
+    "pairs": (),
+    "warnings": (),
+}
+_FIDELITY: Mapping[str, tuple[str, ...]] = {
+    "fidelity": ("metric", "controlled", "none", "shuffled", "ceiling", "low", "high", "n"),
+    "convergence": ("verdict", "confidence", "advice"),
+    "prompt_agreement": ("base", "controlled"),
+    "frozen_unchanged": (),
+    "step0_max_difference": (),
+}
+
+
 def show_generations(generations: Iterable[Generation]) -> None:
     """Prompts and how they were continued, calls highlighted, each call with its time."""
     console = Console()
@@ -133,7 +165,7 @@ def show_generations(generations: Iterable[Generation]) -> None:
 
 def show_pairs(report: Path) -> None:
     """How many pairs are good, and what is wrong with the others."""
-    content = _read(report)
+    content = _whole(report, _PAIRS)
     console = Console()
     reasons = cast("dict[str, int]", content["dropped"])
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
@@ -149,7 +181,7 @@ def show_fidelity(report: Path) -> None:
     """Fidelity beside its references, convergence, prompts, and the base's bytes."""
     from graft.controlnet.evaluate import closed  # seconds to import
 
-    content = cast("dict[str, dict[str, float]]", _read(report))
+    content = cast("dict[str, dict[str, float]]", _whole(report, _FIDELITY))
     fidelity, convergence = content["fidelity"], content["convergence"]
     way = closed(fidelity["controlled"], fidelity["none"], fidelity["ceiling"])
     table = Table("controlled", "no control", "wrong hint", "real pictures", "way closed")

@@ -1,7 +1,9 @@
 """Pictures side by side, and pictures as files."""
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from graft.store.whole import whole_file, writing
 _GAP = 2
 _LEAST = 96
 """Small pictures are shown at least so many pixels wide."""
+
+_LONGEST = 120
+"""Bytes of a file's name; disks allow 255, of which a file that is being written needs more."""
 
 
 def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "S S 3"]]]) -> UInt8[np.ndarray, "H W 3"]:
@@ -37,7 +42,26 @@ def write_picture(path: Path, pixels_HWC: UInt8[np.ndarray, "H W 3"]) -> None:
         file.write(content)
 
 
-def file_name(name: str) -> str:
-    """An id as a file's name: no ending, and what could lead elsewhere becomes a dash."""
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A file's name for each id, without ending; what could lead elsewhere becomes a dash.
+
+    No two are the same, on disks that take `A` for `a` either: those that would be have a hash
+    of their id behind them.
+    """
+    plain = {name: _plain(name) for name in names}
+    often = Counter(one.casefold() for one in plain.values())
+    return {
+        name: one if often[one.casefold()] == 1 else f"{one}-{_digest(name)}"
+        for name, one in plain.items()
+    }
+
+
+def _plain(name: str) -> str:
     name = re.sub(r"\.(png|jpe?g|webp|gif|bmp|tiff?)$", "", name, flags=re.IGNORECASE)
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:120] or "picture"
+    name = re.sub(r"[^\w.-]+", "-", name).strip(".-")
+    return name.encode()[:_LONGEST].decode(errors="ignore") or "picture"
+
+
+def _digest(name: str) -> str:
+    content = name.encode(errors="surrogatepass")
+    return hashlib.blake2b(content, digest_size=6).hexdigest()

@@ -44,6 +44,7 @@ class PictureReader:
         conditions: a folder of conditions, which have the names of their pictures.
         limit: so many pictures at most.
         limits: pictures with more bytes or pixels, or a shorter side, are skipped.
+        kind: what a run drew that is not of this kind is no condition of its pairs.
 
     `skipped` counts what cannot be used by the reason, `places` has the first thousand places
     of each. A picture is called by its `id` or its path; a name that was there before gets its
@@ -59,8 +60,9 @@ class PictureReader:
         conditions: Path | None = None,
         limit: int | None = None,
         limits: Limits | None = None,
+        kind: str | None = None,
     ) -> None:
-        self.source, self.conditions, self.limit = source, conditions, limit
+        self.source, self.conditions, self.limit, self.kind = source, conditions, limit, kind
         self.limits = limits or Limits()
         self.skipped: Counter[str] = Counter()
         self.places: dict[str, list[str]] = {}
@@ -78,7 +80,8 @@ class PictureReader:
         """
         self.skipped.clear()
         self.places.clear()
-        return islice(self._pictures(find_pictures(self.source, self.conditions)), self.limit)
+        found = find_pictures(self.source, self.conditions, self.kind)
+        return islice(self._pictures(found), self.limit)
 
     def _pictures(self, found: Iterator[Found]) -> Iterator[Captioned]:
         seen: set[int] = set()

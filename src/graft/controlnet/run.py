@@ -61,7 +61,9 @@ def run(
     Raises:
         ConfigError: more than one of them acts with a decoder of its own.
     """
-    remaining, decoder = iter(orders), _decoder_among(uses)
+    remaining = iter(orders)
+    # one of weight 0 is not asked
+    decoder = one_decoder(use.control.decoder for use in uses if use.weight != 0)
     while batch := list(islice(remaining, settings.at_once)):
         steerings = [
             Steering(
@@ -79,9 +81,12 @@ def run(
         yield from sample(model, words, negative, seeds, steerings, settings, decoder=decoder)
 
 
-def _decoder_among(uses: Sequence[Use]) -> nn.Module | None:
-    """The decoder that takes the place of the base's own; one of weight 0 is not asked."""
-    found = [use.control.decoder for use in uses if use.weight != 0]
+def one_decoder(found: Iterable[nn.Module | None]) -> nn.Module | None:
+    """The decoder that takes the place of the base's own, if one of the controls has its own.
+
+    Raises:
+        ConfigError: more than one of them has.
+    """
     decoders = [decoder for decoder in found if decoder is not None]
     if len(decoders) > 1:
         raise ConfigError(

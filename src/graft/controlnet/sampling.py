@@ -67,6 +67,18 @@ class Steering:
         inside = index / steps >= self.start and (index + 1) / steps <= self.end
         return self.weight != 0 and inside
 
+    def require_step(self, steps: int) -> None:
+        """Refuse a window that lies between steps, in which a control would do nothing.
+
+        Raises:
+            ConfigError: it acts in none of so many.
+        """
+        if self.weight != 0 and not any(self.acts(index, steps) for index in range(steps)):
+            raise ConfigError(
+                f"a control acts from {self.start} to {self.end}, in which none of {steps}"
+                " steps lies whole; take more steps or a wider window"
+            )
+
     def part(self, begin: int, end: int) -> "Steering":
         """The same for some of the pictures."""
         hints_BHWC = self.hints_BHWC[begin:end]
@@ -93,6 +105,9 @@ def sample(
         steerings: the controls; their hints are as wide and high as the pictures.
         settings: steps, guidance and the rest.
         decoder: an unlocked decoder that takes the place of the base's own.
+
+    Raises:
+        ConfigError: hints are of different sizes, or a control's window holds no step.
     """
     parts: list[np.ndarray] = []
     for begin in range(0, len(seeds), settings.at_once):
@@ -131,6 +146,8 @@ def sample_latents(
     added = model.added(both, size)
     guided = list(_guided(model, steerings, settings))
     times = sampler.times
+    for steering in steerings:
+        steering.require_step(len(times))
     for index, time in enumerate(times):
         scaled_BChw = sampler.scaled(latents_BChw, time)
         doubled_BChw = torch.cat([scaled_BChw] * (len(both) // len(seeds)))

@@ -31,6 +31,9 @@ SUFFIXES = (
 _PICTURE = ("file_name", "image", "image_file_name", "target")
 _CONDITION = ("conditioning_image", "conditioning_image_file_name")
 _CAPTION = ("text", "caption", "prompt", "name")
+_DRAWN = ("kind", "brought", "parameters")
+"""Beside a condition in a run's own pairs: who drew it, if nobody brought it."""
+
 _LONGEST_LINE = 2**20
 _LONGEST_CAPTION = 2**16
 _ROWS_AT_ONCE = 8
@@ -53,11 +56,15 @@ class Found:
     faults: tuple[str, ...] = ()
 
 
-def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Found]:
+def find_pictures(
+    source: Path, conditions: Path | None = None, kind: str | None = None
+) -> Iterator[Found]:
     """The pictures of a folder, or of a list or a Parquet file, in a stable order.
 
     `conditions` is a folder of conditions with the names of the pictures, whatever their
     suffix. Runs that lie in a folder are left out: what graft made is not read as pictures.
+    Of a run's own pairs, where they are named, the conditions that were drawn are taken if they
+    are of the `kind` that is asked for.
 
     Raises:
         DataError: there is no such thing, or it is a run's folder; later, a damaged list.
@@ -72,18 +79,19 @@ def find_pictures(source: Path, conditions: Path | None = None) -> Iterator[Foun
     if conditions is not None and not conditions.is_dir():
         raise DataError(f"{conditions}: no such folder; name a folder of conditions")
     root = source if source.is_dir() else source.parent
-    found = _all(root, conditions) if source.is_dir() else _listed(source, root)
+    found = _all(root, conditions, kind) if source.is_dir() else _listed(source, root, kind)
     return found if conditions is None else _with_conditions(found, root, conditions)
 
 
-def _all(root: Path, conditions: Path | None) -> Iterator[Found]:
+def _all(root: Path, conditions: Path | None, kind: str | None) -> Iterator[Found]:
     """The pictures of a folder's lists, or else all of them; at last what was left unread."""
     there = find_files(root)
-    pictures = [path for path in _pictures(there.files) if not _is_in(path, conditions)]
+    files = [path for path in there.files if not _is_in(path, conditions)]
     left = {path: why for path, why in there.unread.items() if not _is_in(path, conditions)}
-    if lists := _lists(there.files):
+    pictures = _pictures(files)
+    if lists := _lists(files):
         left |= dict.fromkeys(pictures, "not in the list")
-        found = chain.from_iterable(_listed(path, root) for path in lists)
+        found = chain.from_iterable(_listed(path, root, kind) for path in lists)
     else:
         found = _bare(pictures, root)
     for one in found:
@@ -109,7 +117,11 @@ def _pictures(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_in(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.is_relative_to(folder)
+    """Whether a path lies in a folder, however both are called; a link lies where it is."""
+    if folder is None:
+        return False
+    real = folder.resolve()
+    return path.parent.resolve().is_relative_to(real) or path.resolve() == real
 
 
 def _bare(pictures: Iterable[Path], root: Path) -> Iterator[Found]:
@@ -134,12 +146,12 @@ def _whole_caption(path: Path) -> str | None:
         return None
 
 
-def _listed(path: Path, root: Path) -> Iterator[Found]:
+def _listed(path: Path, root: Path, kind: str | None) -> Iterator[Found]:
     place = _told(path, root)
     with _damage_told(path):
         match path.suffix.lower():
             case ".parquet":
-                yield from _parquet(path, place)
+                yield from _parquet(path, place, kind)
             case ".csv":
                 yield from _csv(path, place)
             case ".jsonl" | ".json":
@@ -194,8 +206,8 @@ def _json_found(folder: Path, line: bytes, place: str) -> Found:
     return _found(folder, cast("dict[str, object]", record), place)
 
 
-def _parquet(path: Path, place: str) -> Iterator[Found]:
-    wanted = ("id", *_PICTURE, *_CONDITION, *_CAPTION, "source")
+def _parquet(path: Path, place: str, kind: str | None) -> Iterator[Found]:
+    wanted = ("id", *_PICTURE, *_CONDITION, *_CAPTION, "source", *_DRAWN)
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         _require_picture(path, names)
@@ -204,7 +216,15 @@ def _parquet(path: Path, place: str) -> Iterator[Found]:
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             for row in batch.to_pylist():
                 number += 1
+                if kind is not None and _is_drawn_otherwise(row, kind):
+                    del row[_CONDITION[0]]
                 yield _found(path.parent, row, f"{place}:{number}")
+
+
+def _is_drawn_otherwise(row: Mapping[str, object], kind: str) -> bool:
+    """Whether a run drew the condition of a pair, and another one is asked for."""
+    own = row.keys() >= {*_DRAWN, _CONDITION[0]}
+    return own and row["brought"] is False and row["kind"] != kind
 
 
 def _require_picture(path: Path, names: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from graft.controlnet.annotate import annotate
 from graft.controlnet.convergence import Convergence
 from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import Evaluated, build_report, evaluate, step0_difference
-from graft.controlnet.grids import file_name, grid, write_picture
+from graft.controlnet.grids import file_names, grid, write_picture
 from graft.controlnet.keep import Examined, Kept, choose, contact_sheet, describe, examine
 from graft.controlnet.latents import Encoded, encode_pairs
 from graft.controlnet.lessons import Lesson, mirror
@@ -65,7 +65,12 @@ def annotate_pictures(shop: Workshop) -> Iterator[Progress]:
     with shop.open("annotate", settings) as opened:
         if opened.finished("shards") is not None:
             return
-        reader = PictureReader(config.images, conditions=config.conditions, limit=config.limit)
+        reader = PictureReader(
+            config.images,
+            conditions=config.conditions,
+            limit=config.limit,
+            kind=shop.annotator.name,
+        )
         folder, began = opened.folder("shards"), time.perf_counter()
         remove_partial(folder)
         pictures, shards, count, read = iter(reader), 0, 0, set[str]()
@@ -180,7 +185,7 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
         ),
     }
     with held(folder):
-        _save_pictures(folder, pairs, found)
+        save_pictures(folder, pairs, found)
         write_json(folder / "report.json", report)
         seconds = {"seconds": time.perf_counter() - began}  # it is done anew each time
         write_json(folder / "seconds.json", seconds)
@@ -292,12 +297,13 @@ def _save_grid(folder: Path, step: int, validation: Validation) -> None:
         write_picture(folder / "pictures" / f"step-{step:06d}.png", grid(rows))
 
 
-def _save_pictures(folder: Path, pairs: Sequence[Pair], found: Evaluated) -> None:
+def save_pictures(folder: Path, pairs: Sequence[Pair], found: Evaluated) -> None:
     """Every generated picture, and a grid of the first: hint, without control, with it."""
+    files = file_names(pair.id for pair in pairs)
     for name in ("controlled", "none", "shuffled"):
         remove_partial(folder / name)
         for pair, pixels_HWC in zip(pairs, found.pictures[name], strict=True):
-            write_picture(folder / name / f"{file_name(pair.id)}.png", pixels_HWC)
+            write_picture(folder / name / f"{files[pair.id]}.png", pixels_HWC)
     columns = 10
     rows = [[pair.condition.pixels_HWC for pair in pairs[:columns]]]
     rows += [list(found.pictures[name][:columns]) for name in ("none", "controlled")]

@@ -159,7 +159,7 @@ class Workshop:
     @property
     def size(self) -> int:
         """Pixels along a side of every picture of the run."""
-        size = self.config.size or self.model.size
+        size = self.model.size if self.config.size is None else self.config.size
         self.model.require_size(size)
         return size
 

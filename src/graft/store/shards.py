@@ -141,9 +141,15 @@ def _reading(path: Path) -> Generator[pq.ParquetFile]:
         raise StoreError(f"{path}: no such shard; run the stage that makes it") from error
     except (OSError, pa.ArrowException) as error:  # Arrow tells damage as either
         raise StoreError(
-            f"{path}: is damaged or no shard; delete it and run the same command again,"
-            f" which makes it anew ({error})"
+            f"{path}: is damaged or no shard; {_remedy(path)} ({error})"
         ) from error
+
+
+def _remedy(path: Path) -> str:
+    """How to have a shard anew: a finished stage makes none but all of them."""
+    if (path.parent / "manifest.json").is_file():
+        return f"put it back, or delete {path.parent} and run the stage that makes it again"
+    return "delete it and run the same command again, which makes it anew"
 
 
 def _table(

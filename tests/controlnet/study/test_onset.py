@@ -22,6 +22,7 @@ from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.world.gallery import write_gallery
 from graft.world.shipped import FOLDER
 from small_bases import make_pipeline
+from small_pictures import call_at_length
 
 DEMO = load(TeachConfig, FOLDER.parent / "controlnet.toml", ['images="pictures"'])
 
@@ -70,6 +71,7 @@ def test_a_short_and_a_long_memory_differ_in_nothing_else() -> None:
 def test_mixed_up_pairs_have_each_the_condition_of_the_one_before(tmp_path: Path) -> None:
     make_pipeline("sd1", "v_prediction").save_pretrained(tmp_path / "base")
     write_gallery(tmp_path / "pictures", 6, size=32)
+    call_at_length(tmp_path / "pictures")
     config = TeachConfig(images=tmp_path / "pictures", base=str(tmp_path / "base"), size=32)
     list(prepare(config, tmp_path))
     shop = Workshop.resume(pairs_of(config, tmp_path))

@@ -5,12 +5,13 @@ version; under four kinds of prompt. Section 3.3: locked and unlocked decoder.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
+from graft.config import changed
 from graft.controlnet.control import ControlConfig
 from graft.controlnet.dataset import Pair
 from graft.controlnet.fidelity import fidelities
@@ -39,9 +40,9 @@ def ablation_variants(config: TeachConfig) -> list[Variant]:
         "middle-only": ControlConfig(middle_only=True),
         "unlocked": ControlConfig(unlock_decoder=True),
     }
-    train = replace(config.train, stop_when_converged=False)
+    train = changed(config.train, stop_when_converged=False)
     return [
-        Variant(name, replace(config, train=replace(train, control=control)))
+        Variant(name, changed(config, train=changed(train, control=control)))
         for name, control in controls.items()
     ]
 
@@ -50,9 +51,9 @@ def picture_variants(config: TeachConfig, counts: Sequence[int] = COUNTS) -> lis
     """The same training from more and more pictures; the same are watched and evaluated on."""
     if any(count < 1 for count in counts):
         raise ConfigError(f"{min(counts)} pictures: at least one is learnt from")
-    train = replace(config.train, stop_when_converged=False)
+    train = changed(config.train, stop_when_converged=False)
     return [
-        Variant(f"{count}", replace(config, train=replace(train, pairs=count)))
+        Variant(f"{count}", changed(config, train=changed(train, pairs=count)))
         for count in counts
     ]
 

@@ -7,9 +7,9 @@ it does not pull.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
+from graft.config import changed
 from graft.controlnet.control import ControlConfig
 from graft.controlnet.study.variants import Variant
 from graft.controlnet.trainee import TrainConfig
@@ -29,36 +29,36 @@ _SHORT_MEMORY = 0.99
 
 def lever_variants(config: TeachConfig) -> list[Variant]:
     """The trainings of the study; `config` is the recipe, `together`."""
-    recipe = replace(config.train, stop_when_converged=False)
+    recipe = changed(config.train, stop_when_converged=False)
     script = script_of(recipe)
     pulled, others = _pulled(recipe), _others(recipe)
     rest = {
         name: {field: getattr(script, field) for field in one} for name, one in pulled.items()
     }
     trainings: dict[str, TrainConfig] = {
-        f"script-rate-{times}": replace(script, learning_rate=times * recipe.learning_rate)
+        f"script-rate-{times}": changed(script, learning_rate=times * recipe.learning_rate)
         for times in _TIMES_RATE
     }
-    trainings |= {name: _changed(script, one) for name, one in (pulled | others).items()}
+    trainings |= {name: changed(script, **one) for name, one in (pulled | others).items()}
     trainings["together"] = recipe
     trainings |= {
-        f"together-without-{name}": _changed(recipe, one) for name, one in rest.items()
+        f"together-without-{name}": changed(recipe, **one) for name, one in rest.items()
     }
     trainings |= {
-        f"together-with-{name}": _changed(recipe, one) for name, one in others.items()
+        f"together-with-{name}": changed(recipe, **one) for name, one in others.items()
     }
-    related = replace(config, condition=RELATED, annotator={}, train=recipe)
+    related = changed(config, condition=RELATED, annotator={}, train=recipe)
     return [
-        *(Variant(name, replace(config, train=train)) for name, train in trainings.items()),
+        *(Variant(name, changed(config, train=train)) for name, train in trainings.items()),
         Variant("related", related),
-        Variant("warm-start", replace(config, train=script), "related"),
-        Variant("together-with-warm-start", replace(config, train=recipe), "related"),
+        Variant("warm-start", changed(config, train=script), "related"),
+        Variant("together-with-warm-start", changed(config, train=recipe), "related"),
     ]
 
 
 def script_of(recipe: TrainConfig) -> TrainConfig:
     """A recipe with what the usual script leaves at one value, or does not have."""
-    return replace(
+    return changed(
         recipe,
         accumulate=1,
         hint_rate=1.0,
@@ -133,7 +133,3 @@ _LEVERS = {
     "clip": ("clip_norm",),
     "short-memory": ("beta2",),
 }
-
-
-def _changed(train: TrainConfig, settings: Mapping[str, object]) -> TrainConfig:
-    return replace(train, **cast("dict[str, float]", settings))  # each of its own type

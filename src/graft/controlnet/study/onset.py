@@ -11,18 +11,19 @@ square root of that if only one does.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from scipy.stats import t
 
-from graft.controlnet.grids import file_name, write_picture
+from graft.config import changed
+from graft.controlnet.grids import file_names, write_picture
 from graft.controlnet.study.variants import Variant
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import StoreError
 from graft.store.folders import whole_folder
+from graft.store.shards import read_column
 from graft.store.whole import write_text
 
 CONDITIONS = ("canny", "scribble", "palette")
@@ -35,19 +36,19 @@ def onset_variants(
     config: TeachConfig, out: Path, conditions: Sequence[str], seeds: Sequence[int]
 ) -> list[Variant]:
     """Each condition with each seed, to the last step; and mixed up, until that is said."""
-    whole = replace(config.train, stop_when_converged=False)
-    stopped = replace(config.train, stop_when_converged=True)
+    whole = changed(config.train, stop_when_converged=False)
+    stopped = changed(config.train, stop_when_converged=True)
     found: list[Variant] = []
     for name in conditions:
-        true = replace(config, condition=name, annotator={})
-        keep = replace(config.keep, drop_misfits=False)
-        mixed = replace(true, images=mixed_up(out, name), keep=keep)
+        true = changed(config, condition=name, annotator={})
+        keep = changed(config.keep, drop_misfits=False)
+        mixed = changed(true, images=mixed_up(out, name), keep=keep)
         for seed in seeds:
-            train = replace(whole, seed=seed)
-            found.append(Variant(f"{name}-{seed}", replace(true, train=train)))
+            train = changed(whole, seed=seed)
+            found.append(Variant(f"{name}-{seed}", changed(true, train=train)))
         for seed in seeds:
-            train = replace(stopped, seed=seed)
-            found.append(Variant(f"{name}-{seed}-mixed", replace(mixed, train=train)))
+            train = changed(stopped, seed=seed)
+            found.append(Variant(f"{name}-{seed}-mixed", changed(mixed, train=train)))
     return found
 
 
@@ -69,10 +70,11 @@ def write_mixed_up(shop: Workshop, folder: Path) -> None:
 
 
 def _write_mixed_up(shop: Workshop, folder: Path) -> None:
-    lines = list[str]()
+    lines, ids = list[str](), [one for path in shop.shards() for one in read_column(path, "id")]
+    files = file_names(cast("list[str]", ids))
     before = list(shop.pairs())[-1].condition.pixels_HWC
     for pair in shop.pairs():
-        name = f"{file_name(pair.id)}.png"
+        name = f"{files[pair.id]}.png"
         write_picture(folder / "pictures" / name, pair.pixels_HWC)
         write_picture(folder / "conditions" / name, before)
         before = pair.condition.pixels_HWC
@@ -105,15 +107,15 @@ def memory_variants(
     config: TeachConfig, conditions: Sequence[str], seeds: Sequence[int]
 ) -> list[Variant]:
     """Each condition with each seed, AdamW's memory (`train.beta2`) short and long."""
-    whole = replace(config.train, stop_when_converged=False)
+    whole = changed(config.train, stop_when_converged=False)
     return [
         Variant(
             f"{name}-{seed}-{beta2:g}",
-            replace(
+            changed(
                 config,
                 condition=name,
                 annotator={},
-                train=replace(whole, seed=seed, beta2=beta2),
+                train=changed(whole, seed=seed, beta2=beta2),
             ),
         )
         for name in conditions
@@ -127,7 +129,7 @@ def rate_variants(config: TeachConfig, times: Sequence[float] = TIMES_RATE) -> l
 
     The rate is held constant and nothing is averaged, so that it means the same at every step.
     """
-    plain = replace(
+    plain = changed(
         config.train,
         stop_when_converged=False,
         decay="constant",
@@ -136,12 +138,12 @@ def rate_variants(config: TeachConfig, times: Sequence[float] = TIMES_RATE) -> l
     )
     found: list[Variant] = []
     for factor in times:
-        every = replace(plain, learning_rate=factor * plain.learning_rate)
-        found.append(Variant(f"all-{factor:g}", replace(config, train=every)))
+        every = changed(plain, learning_rate=factor * plain.learning_rate)
+        found.append(Variant(f"all-{factor:g}", changed(config, train=every)))
     for factor in times:
-        doors = replace(plain, zero_rate=factor * plain.zero_rate)
+        doors = changed(plain, zero_rate=factor * plain.zero_rate)
         if factor != 1.0:
-            found.append(Variant(f"doors-{factor:g}", replace(config, train=doors)))
+            found.append(Variant(f"doors-{factor:g}", changed(config, train=doors)))
     return found
 
 

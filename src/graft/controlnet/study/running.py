@@ -4,20 +4,22 @@ Fidelity is that of pictures held out from every run that takes part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
 
+from graft.config import changed
 from graft.controlnet.control import Controlled, Weighting
 from graft.controlnet.dataset import Pair
 from graft.controlnet.fidelity import fidelities
 from graft.controlnet.grids import grid, write_picture
+from graft.controlnet.run import one_decoder
 from graft.controlnet.sampling import RunConfig, Steering, sample
 from graft.controlnet.validation import seed_of
 from graft.controlnet.workshop import Workshop
-from graft.errors import ConfigError
+from graft.errors import ConfigError, DataError
 from graft.measure.interval import bootstrap_mean
 from graft.scale.progress import Progress
 
@@ -52,14 +54,30 @@ def study_weighting(
 
     Section 3.2 of the paper. Other than with `none`, the control acts on the branch with the
     prompt alone; without guidance (1) there is no other branch.
+
+    Raises:
+        ConfigError: no guidance is named, or one that is no number.
+        DataError: the run holds out no picture.
     """
+    if not guidances:
+        raise ConfigError("no guidance is named; give one number or more, as 1.5,3,5")
     shop = Workshop.resume(run)
-    pairs, controlled = shop.chosen(shop.division().evaluation), shop.trained()
-    forms: tuple[Weighting, ...] = get_args(Weighting)
-    cases = [(guidance, form) for guidance in guidances for form in forms]
+    plain, forms = shop.config.evaluate.run, cast("tuple[Weighting, ...]", get_args(Weighting))
+    cases = [
+        changed(plain, guidance=guidance, weighting=form)
+        for guidance in guidances
+        for form in forms
+    ]
+    pairs = shop.chosen(shop.division().evaluation)
+    if not pairs:
+        raise DataError(
+            f"{run}: holds out no picture to evaluate on; teach one with evaluate.pictures of 1"
+            " or more, from five pictures or more"
+        )
+    controlled = shop.trained()
     rows = [[pair.condition.pixels_HWC for pair in pairs[:_SHOWN]]]
-    for done, (guidance, form) in enumerate(cases, start=1):
-        settings = replace(shop.config.evaluate.run, guidance=guidance, weighting=form)
+    for done, settings in enumerate(cases, start=1):
+        guidance, form = settings.guidance, settings.weighting
         pictures = _sample(shop, pairs, [(controlled, pairs, Share())], settings)
         of_form = cast("dict[str, object]", found.setdefault(form, {}))
         of_form[f"{guidance:g}"] = _fidelity(shop, pictures, pairs)
@@ -74,7 +92,8 @@ def study_together(
     """Two controls of one base on the same pictures: each alone, both, in turn; fills `found`.
 
     Raises:
-        ConfigError: the runs have other bases, or no picture that both held out.
+        ConfigError: the runs have other bases, or no picture that both held out, or both have
+            an unlocked decoder.
     """
     shops = [Workshop.resume(first), Workshop.resume(second)]
     if shops[0].config.base != shops[1].config.base:
@@ -90,6 +109,7 @@ def study_together(
         )
     pairs = [shop.chosen(shared) for shop in shops]
     controls = [shop.trained() for shop in shops]
+    one_decoder(controlled.decoder for controlled in controls)  # or they cannot be run at once
     rows = [[pair.condition.pixels_HWC for pair in own[:_SHOWN]] for own in pairs]
     settings = shops[0].config.evaluate.run
     for done, (name, shares) in enumerate(TOGETHER.items(), start=1):
@@ -128,7 +148,9 @@ def _sample(
     ]
     words = shop.model.embed([pair.caption for pair in pairs])
     seeds = [seed_of(f"{shop.config.evaluate.seed}/{pair.id}") for pair in pairs]
-    return sample(shop.model, words, shop.model.embed([""]), seeds, steerings, settings)
+    empty = shop.model.embed([""])
+    decoder = one_decoder(controlled.decoder for controlled, _, _ in acting)
+    return sample(shop.model, words, empty, seeds, steerings, settings, decoder=decoder)
 
 
 def _fidelity(shop: Workshop, pictures: np.ndarray, pairs: Sequence[Pair]) -> dict[str, float]:
