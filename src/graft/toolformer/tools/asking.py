@@ -11,7 +11,14 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from graft.errors import ToolError
-from graft.toolformer.tools.tool import BoundError, Context, LateError, Question, Tool
+from graft.toolformer.tools.tool import (
+    BoundError,
+    Context,
+    LateError,
+    Question,
+    Tool,
+    own_kind,
+)
 
 MAX_AT_ONCE = 64
 """Calls of one program that may run at once, those that hang included; others wait."""
@@ -134,7 +141,7 @@ def execute_batch(
     try:
         return _patiently(tool, once)
     except ToolError as refusal:
-        return [type(refusal)(*refusal.args) for _ in batch]
+        return [own_kind(refusal)(str(refusal)) for _ in batch]
     except Exception as bug:
         bug.add_note(f"while {tool.name} was asked {len(batch)} at once")
         raise

@@ -17,7 +17,7 @@ from graft.toolformer.tools.asking import (
     in_background,
     side_by_side,
 )
-from graft.toolformer.tools.tool import Context, LateError, Question, Tool
+from graft.toolformer.tools.tool import Context, LateError, Question, Tool, own_kind
 
 MAX_REMEMBERED = 100_000
 
@@ -260,5 +260,5 @@ def _key(tool: Tool, argument: str, context: Context) -> _Asked:
 def given(known: str | ToolError) -> str:
     """The answer; a refusal is raised."""
     if isinstance(known, ToolError):
-        raise type(known)(*known.args)
+        raise own_kind(known)(str(known)) from known
     return known
