@@ -9,7 +9,6 @@ the examples of the annotation prompt:
         return f"{km / 1.609344:.1f} miles"
 """
 
-import asyncio
 import functools
 import hashlib
 import inspect
@@ -24,6 +23,7 @@ import pydantic_core
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments, Values
+from graft.toolformer.tools.awaiting import wait_for
 from graft.toolformer.tools.described import described_prompt, pattern_rules
 from graft.toolformer.tools.tool import Context, Tool, no_calls
 
@@ -123,12 +123,8 @@ def written(result: object) -> str:
 def _result(function: Callable[..., object], values: Mapping[str, object]) -> object:
     result = function(**values)
     if inspect.isawaitable(result):
-        return asyncio.run(_awaited(cast("Awaitable[object]", result)))
+        return wait_for(cast("Awaitable[object]", result))
     return result
-
-
-async def _awaited(result: Awaitable[object]) -> object:
-    return await result
 
 
 def _parameters(
