@@ -12,19 +12,18 @@ the examples of the annotation prompt:
 import functools
 import hashlib
 import inspect
-import json
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, cast
 
 import pydantic
-import pydantic_core
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments, Values
 from graft.toolformer.tools.awaiting import wait_for
 from graft.toolformer.tools.described import described_prompt, pattern_rules
+from graft.toolformer.tools.results import written
 from graft.toolformer.tools.tool import Context, Tool, no_calls
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -97,27 +96,6 @@ def function_tool(
         return replace(found, **cast("dict[str, str]", settings))  # each of its own type
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name}: {error}") from error
-
-
-def written(result: object) -> str:
-    """A result as text: strings as they are, all else as JSON; days, sets and classes too.
-
-    Raises:
-        ToolError: it holds a number of too many digits.
-        TypeError: JSON has no word for it.
-    """
-    if isinstance(result, str):
-        return result
-    if isinstance(result, pydantic.BaseModel):
-        return result.model_dump_json()
-    try:
-        plain = pydantic_core.to_jsonable_python(result)
-    except pydantic_core.PydanticSerializationError as error:
-        raise TypeError(f"a result that JSON has no word for: {error}") from error
-    try:
-        return json.dumps(plain, ensure_ascii=False)
-    except ValueError as error:  # Python's limit of digits
-        raise ToolError(f"its result cannot be written: {error}") from error
 
 
 def _result(function: Callable[..., object], values: Mapping[str, object]) -> object:
