@@ -12,6 +12,7 @@ the examples of the annotation prompt:
 import functools
 import hashlib
 import inspect
+import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -118,13 +119,20 @@ def _parameters(
     for name, parameter in signature.parameters.items():
         if parameter.kind not in _NAMED:
             raise ConfigError(f"{called}: '{parameter}' has no name that a call could give it")
-        if hints.get(name) is Context:
+        if _is_context(hints.get(name)):
             context = name
         elif name not in hints:
             raise ConfigError(f"{called}: say of which type '{name}' is, as in `{name}: str`")
         else:
             filled[name] = parameter.replace(annotation=hints[name])
     return filled, context
+
+
+def _is_context(hint: object) -> bool:
+    """Whether graft fills it, such as `Context | None`; no call can name one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return Context in typing.get_args(hint)
+    return hint is Context
 
 
 def _name_of(function: Callable[..., object]) -> str:
