@@ -182,9 +182,7 @@ def _on_a_thread(
     def asked() -> _T:
         _call.ends = time.monotonic() + seconds
         try:
-            return work()
-        except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word
-            raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
+            return _going_on(work)
         finally:
             for one in gates:
                 one.leave()
@@ -193,6 +191,16 @@ def _on_a_thread(
         return in_background(asked, f"tool {tool.name}").result(seconds)
     except TimeoutError:
         raise LateError(f"no answer within {seconds:g} s") from None
+
+
+def _going_on(work: Callable[[], _T]) -> _T:
+    """What `work` gives; what would end the program without a word of the call is a bug."""
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as end:
+        raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
 
 
 def _checked(result: object) -> str:
