@@ -5,8 +5,10 @@ address that was checked is the one that is connected to; nothing is redirected,
 asked, and no more is read, and for no longer, than a limit.
 """
 
+import functools
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
@@ -70,7 +72,9 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
     headers["Host"] = url.netloc.decode("ascii")
     try:
         with (
-            httpx2.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client,
+            httpx2.Client(
+                verify=_trusted(), timeout=timeout, trust_env=False, follow_redirects=False
+            ) as client,
             client.stream(
                 request.method,
                 url.copy_with(host=place),
@@ -141,6 +145,12 @@ def authority_of(url: str) -> str:
     """
     parsed = _parsed(url)
     return f"{parsed.host}:{parsed.port or _PORTS.get(parsed.scheme, 0)}"
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed; to read them takes longer than many a call."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _parsed(url: str) -> httpx2.URL:
