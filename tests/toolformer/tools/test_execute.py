@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from asyncio import CancelledError
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_any_other_exception_names_the_tool_and_its_argument() -> None:
     assert bug.value.__notes__ == ["while Wrong was asked 'the argument'"]
 
 
-@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt(), CancelledError()])
 def test_a_tool_that_would_end_the_program_is_a_bug_with_its_name(end: BaseException) -> None:
     def leave(_argument: str, _context: Context) -> str:
         raise end
@@ -162,6 +163,8 @@ def test_another_date_version_tool_or_argument_is_another_question() -> None:
     executor.answer(Tool(name="Counting", answer=counting, version="2"), "x", ANYTIME)
     executor.answer(Tool(name="Other", answer=counting), "x", ANYTIME)
     assert counting.asked == 5
+    assert executor.answer(replace(tool, max_result_characters=3), "z", ANYTIME) == "z N"
+    assert executor.answer(tool, "z", ANYTIME) == "z None 7"
 
 
 def test_a_refusal_is_remembered_and_counted_as_an_error() -> None:

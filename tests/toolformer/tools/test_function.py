@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import functools
 import json
-from typing import Literal
+from typing import Literal, Optional
 
 import pytest
 from hypothesis import given
@@ -139,6 +139,18 @@ def test_an_async_function_and_its_context() -> None:
     assert answer(one, "2", Context(datetime.date(2024, 2, 28))) == "2024-03-01"
     with pytest.raises(ToolError, match="no argument 'context'"):
         answer(one, "2, context=3")
+
+
+def test_a_context_that_may_be_none_is_filled_by_graft_too() -> None:
+    def place(town: str, context: Context | None = None) -> str:
+        return f"{town} in {context.text if context else 'no text'}"
+
+    def spelt(town: str, context: Optional[Context] = None) -> str:  # noqa: UP045 - as some do
+        return place(town, context)
+
+    for one in (function_tool(place), function_tool(spelt)):
+        assert one.by_text
+        assert answer(one, "Osk", Context(text="the text")) == "Osk in the text"
 
 
 @pytest.mark.parametrize("result", [None, 3, 2.5, True, ["a", {"b": "ü"}]])

@@ -11,7 +11,14 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from graft.errors import ToolError
-from graft.toolformer.tools.tool import BoundError, Context, LateError, Question, Tool
+from graft.toolformer.tools.tool import (
+    BoundError,
+    Context,
+    LateError,
+    Question,
+    Tool,
+    own_kind,
+)
 
 MAX_AT_ONCE = 64
 """Calls of one program that may run at once, those that hang included; others wait."""
@@ -134,7 +141,7 @@ def execute_batch(
     try:
         return _patiently(tool, once)
     except ToolError as refusal:
-        return [type(refusal)(*refusal.args) for _ in batch]
+        return [own_kind(refusal)(str(refusal)) for _ in batch]
     except Exception as bug:
         bug.add_note(f"while {tool.name} was asked {len(batch)} at once")
         raise
@@ -175,9 +182,7 @@ def _on_a_thread(
     def asked() -> _T:
         _call.ends = time.monotonic() + seconds
         try:
-            return work()
-        except (SystemExit, KeyboardInterrupt) as end:  # would end the program without a word
-            raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
+            return _going_on(work)
         finally:
             for one in gates:
                 one.leave()
@@ -186,6 +191,16 @@ def _on_a_thread(
         return in_background(asked, f"tool {tool.name}").result(seconds)
     except TimeoutError:
         raise LateError(f"no answer within {seconds:g} s") from None
+
+
+def _going_on(work: Callable[[], _T]) -> _T:
+    """What `work` gives; what would end the program without a word of the call is a bug."""
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as end:
+        raise RuntimeError(f"the tool raised {type(end).__name__}({end})") from end
 
 
 def _checked(result: object) -> str:

@@ -17,11 +17,11 @@ from graft.toolformer.tools.asking import (
     in_background,
     side_by_side,
 )
-from graft.toolformer.tools.tool import Context, LateError, Question, Tool
+from graft.toolformer.tools.tool import Context, LateError, Question, Tool, own_kind
 
 MAX_REMEMBERED = 100_000
 
-_Asked = tuple[str, str, str, datetime.date | None, str]
+_Asked = tuple[str, str, int, str, datetime.date | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Asker(Protocol):
 class Executor:
     """Tools with a memory: the same question to the same tool is asked once.
 
-    Answers and refusals are remembered by tool, version, argument and date; what came too
-    late, or raised a bug, is asked again. May be used by several threads.
+    Answers and refusals are remembered by tool, version, longest result, argument and
+    date; what came too late, or raised a bug, is asked again. May be used by several threads.
 
     Args:
         answers: a file of answers and its ledger; else memory alone.
@@ -254,11 +254,14 @@ class Executor:
 
 
 def _key(tool: Tool, argument: str, context: Context) -> _Asked:
-    return (tool.name, tool.version, argument, context.date, context.text * tool.by_text)
+    return (
+        *(tool.name, tool.version, tool.max_result_characters),
+        *(argument, context.date, context.text * tool.by_text),
+    )
 
 
 def given(known: str | ToolError) -> str:
     """The answer; a refusal is raised."""
     if isinstance(known, ToolError):
-        raise type(known)(*known.args)
+        raise own_kind(known)(str(known)) from known
     return known

@@ -9,22 +9,22 @@ the examples of the annotation prompt:
         return f"{km / 1.609344:.1f} miles"
 """
 
-import asyncio
 import functools
 import hashlib
 import inspect
-import json
+import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, cast
 
 import pydantic
-import pydantic_core
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments, Values
+from graft.toolformer.tools.awaiting import wait_for
 from graft.toolformer.tools.described import described_prompt, pattern_rules
+from graft.toolformer.tools.results import written
 from graft.toolformer.tools.tool import Context, Tool, no_calls
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -99,36 +99,11 @@ def function_tool(
         raise ConfigError(f"{name}: {error}") from error
 
 
-def written(result: object) -> str:
-    """A result as text: strings as they are, all else as JSON; days, sets and classes too.
-
-    Raises:
-        ToolError: it holds a number of too many digits.
-        TypeError: JSON has no word for it.
-    """
-    if isinstance(result, str):
-        return result
-    if isinstance(result, pydantic.BaseModel):
-        return result.model_dump_json()
-    try:
-        plain = pydantic_core.to_jsonable_python(result)
-    except pydantic_core.PydanticSerializationError as error:
-        raise TypeError(f"a result that JSON has no word for: {error}") from error
-    try:
-        return json.dumps(plain, ensure_ascii=False)
-    except ValueError as error:  # Python's limit of digits
-        raise ToolError(f"its result cannot be written: {error}") from error
-
-
 def _result(function: Callable[..., object], values: Mapping[str, object]) -> object:
     result = function(**values)
     if inspect.isawaitable(result):
-        return asyncio.run(_awaited(cast("Awaitable[object]", result)))
+        return wait_for(cast("Awaitable[object]", result))
     return result
-
-
-async def _awaited(result: Awaitable[object]) -> object:
-    return await result
 
 
 def _parameters(
@@ -144,13 +119,20 @@ def _parameters(
     for name, parameter in signature.parameters.items():
         if parameter.kind not in _NAMED:
             raise ConfigError(f"{called}: '{parameter}' has no name that a call could give it")
-        if hints.get(name) is Context:
+        if _is_context(hints.get(name)):
             context = name
         elif name not in hints:
             raise ConfigError(f"{called}: say of which type '{name}' is, as in `{name}: str`")
         else:
             filled[name] = parameter.replace(annotation=hints[name])
     return filled, context
+
+
+def _is_context(hint: object) -> bool:
+    """Whether graft fills it, such as `Context | None`; no call can name one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return Context in typing.get_args(hint)
+    return hint is Context
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -11,7 +11,7 @@ from typing import cast
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.languages import codes_by_language
 from graft.toolformer.tools.reaching import Request, authority_of, reach
-from graft.toolformer.tools.tool import LateError
+from graft.toolformer.tools.tool import LateError, own_kind
 
 KEY_VARIABLE = "GRAFT_LIBRETRANSLATE_KEY"
 
@@ -66,7 +66,7 @@ class LibreTranslate:
         try:
             answer = self._asked("POST", "/translate", wanted)
         except ToolError as error:
-            return [type(error)(*error.args) for _ in texts]
+            return [own_kind(error)(str(error)) for _ in texts]
         said = answer.get("translatedText") if isinstance(answer, dict) else None
         if not isinstance(said, list) or len(said) != len(texts):
             return [ToolError("the server sent no translations") for _ in texts]

@@ -5,8 +5,10 @@ address that was checked is the one that is connected to; nothing is redirected,
 asked, and no more is read, and for no longer, than a limit.
 """
 
+import functools
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,12 @@ LONGEST_BYTES = 8 << 20
 CONNECT_SECONDS, READ_SECONDS = 5.0, 600.0
 """A `Tool` has a time limit of its own; what nobody waits for any more ends after this."""
 _PORTS = {"http": 80, "https": 443}
+_MADE_FROM_IPV4 = (
+    ipaddress.IPv6Network("::/96"),  # as they were written first (RFC 4291, 2.5.5.1)
+    ipaddress.IPv6Network("::ffff:0:0/96"),
+    ipaddress.IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052), the next too (RFC 8215)
+    ipaddress.IPv6Network("64:ff9b:1::/48"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,9 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
     headers["Host"] = url.netloc.decode("ascii")
     try:
         with (
-            httpx2.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client,
+            httpx2.Client(
+                verify=_trusted(), timeout=timeout, trust_env=False, follow_redirects=False
+            ) as client,
             client.stream(
                 request.method,
                 url.copy_with(host=place),
@@ -137,6 +147,12 @@ def authority_of(url: str) -> str:
     return f"{parsed.host}:{parsed.port or _PORTS.get(parsed.scheme, 0)}"
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed; to read them takes longer than many a call."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 def _parsed(url: str) -> httpx2.URL:
     try:
         return httpx2.URL(url)
@@ -163,7 +179,21 @@ def _address_of(host: str, port: int, allowed: Collection[str]) -> str:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return parsed.is_global and not parsed.is_multicast
+    inner = _ipv4_within(parsed)
+    if parsed.is_site_local or (inner is not None and not _is_public(str(inner))):
+        return False
     return parsed.is_global and not parsed.is_multicast
+
+
+def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The address that one of version 6 leads to, where it is made from one of version 4."""
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if any(address in network for network in _MADE_FROM_IPV4):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
 
 
 def _read(response: httpx2.Response) -> str:

@@ -28,7 +28,7 @@ from graft.toolformer.tools.described import described_tool, distinct_names, usa
 from graft.toolformer.tools.reaching import web_client
 from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, split_words
-from graft.toolformer.tools.tool import LateError, Tool
+from graft.toolformer.tools.tool import LateError, Tool, own_kind
 
 CONNECT_SECONDS = 30.0
 END_SECONDS = 5.0
@@ -120,7 +120,7 @@ class Server:
             left = seconds_left(LONGEST_SECONDS) if seconds is None else seconds
             return cut_secrets(_text_of(line.wait(asked, left)), keys)
         except ToolError as error:
-            raise type(error)(cut_secrets(str(error), keys)) from None
+            raise own_kind(error)(cut_secrets(str(error), keys)) from None
 
     def close(self) -> None:
         """End the connection, and the server if it was started here."""

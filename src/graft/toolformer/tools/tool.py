@@ -18,6 +18,13 @@ class BoundError(LateError):
     """A call and all that it led to would have gone beyond a limit; asked alone it may not."""
 
 
+def own_kind(refusal: ToolError) -> type[ToolError]:
+    """Graft's own class of a refusal; a tool's class may be built from anything."""
+    if isinstance(refusal, BoundError):
+        return BoundError
+    return LateError if isinstance(refusal, LateError) else ToolError
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a tool may know besides its argument: the text it is asked from, and its date.

@@ -197,7 +197,8 @@ def ask_within(
     if remembered:
         scope.refund(tool.cost)
     if isinstance(known, LateError):
-        scope.late = type(known)(f"{tool.name}: {known}"[:LONGEST_TEXT])
+        kind = BoundError if isinstance(known, BoundError) else LateError
+        scope.late = kind(f"{tool.name}: {known}"[:LONGEST_TEXT])
     spent = 1000 * (time.perf_counter() - began)
     scope.calls.append(_traced(tool, argument, known, spent, remembered, below))
     return given(known)
