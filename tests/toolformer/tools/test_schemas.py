@@ -7,7 +7,10 @@ import time
 import pytest
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.call import Call
+from graft.toolformer.tools.described import pattern_rules
 from graft.toolformer.tools.schemas import schema_arguments
+from graft.toolformer.tools.tool import Context
 
 
 def test_a_schema_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +47,27 @@ def test_what_goes_in_circles_has_no_answer() -> None:
     arguments = schema_arguments(schema)
     with pytest.raises(ToolError, match="goes in circles"):
         arguments.read("a=1")
+
+
+def test_a_foreign_name_is_a_bare_word_in_calls_and_itself_where_it_is_sent() -> None:
+    foreign = {"filter[name]": {"type": "string"}, "max-results": {"type": "integer"}}
+    arguments = schema_arguments({"properties": foreign})
+    assert arguments.form("find") == "[find(filter_name, max_results)]"
+    sent = {"filter[name]": "cats", "max-results": 3}
+    for written in ("filter_name=cats, max_results=3", 'cats, "max-results"=3'):
+        assert arguments.read(written) == sent
+    assert arguments.written(sent) == 'filter_name="cats", max_results=3'
+    rules = pattern_rules("find", r"(?P<max_results>\d+) (?P<filter_name>\w+)s", arguments)
+    assert rules("In 12 towns there are", Context()) == [
+        (11, Call("find", 'filter_name="town", max_results=12'))
+    ]
+
+
+def test_one_foreign_name_of_a_text_is_sent_as_it_is() -> None:
+    arguments = schema_arguments({"properties": {"a-b": {"type": "string"}}})
+    assert arguments.form("find") == '[find("a_b")]'
+    assert arguments.read("x") == {"a-b": "x"}
+    assert arguments.written({"a-b": "x"}) == "x"
 
 
 def test_a_property_may_be_anything() -> None:

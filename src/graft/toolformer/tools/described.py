@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, Json, calls_in, parse_arguments
 from graft.toolformer.call import strip as without_calls
-from graft.toolformer.tools.arguments import Arguments
+from graft.toolformer.tools.arguments import Arguments, Values
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool, require_bounds
 
 MAX_POSITIONS = 20
@@ -206,9 +206,8 @@ def pattern_rules(
         return found[:MAX_POSITIONS]
 
     def _call(groups: Mapping[str, str | None]) -> Call | None:
-        values = {
-            name: groups[name] for name in arguments.names if groups.get(name) is not None
-        }
+        found = {name: one for name in arguments.names if (one := groups.get(name)) is not None}
+        values = arguments.sent(found)
         try:
             taken = arguments.checked(values)
             call = Call(tool, arguments.written(_plain(values, taken)), quoted=arguments.text)
@@ -219,7 +218,7 @@ def pattern_rules(
     return rules
 
 
-def _plain(values: Mapping[str, str | None], taken: Mapping[str, object]) -> dict[str, Json]:
+def _plain(values: Values, taken: Mapping[str, object]) -> dict[str, Json]:
     """The values as they stand in the text, numbers as numbers: 12, and not "12" or 12.0."""
     plain = dict[str, Json]()
     for name, found in values.items():

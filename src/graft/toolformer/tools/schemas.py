@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.call import called_names
 from graft.toolformer.tools.arguments import Arguments, Values
 
 MOST_REFERENCES = 10_000
@@ -70,7 +71,9 @@ def schema_arguments(schema: Mapping[str, object], *, openapi_30: bool = False) 
             raise ToolError(fault.message[:200])
         return taken
 
-    return Arguments(tuple(properties), one_text, checked)
+    names = called_names(list(properties))
+    theirs = {name: one for name, one in zip(names, properties, strict=True) if name != one}
+    return Arguments(tuple(names), one_text, checked, theirs)
 
 
 def _bounded(draft: type, *, nullable: bool) -> type:
