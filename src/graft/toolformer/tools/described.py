@@ -181,20 +181,13 @@ def pattern_rules(
     """Proposals of a call behind each place where `pattern` is found in a text.
 
     Its groups are named as the tool's arguments. A place whose values the tool cannot take is
-    passed over.
+    passed over; the first one is told in a warning, if no place was taken before.
 
     Raises:
         ConfigError: the pattern cannot be read, or its groups are not arguments.
     """
-    try:
-        sought = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"{tool}: the pattern {pattern!r}: {error}") from error
-    if unknown := set(sought.groupindex) - set(arguments.names):
-        raise ConfigError(
-            f"{tool}: the pattern's group '{min(unknown)}' is no argument; there are: "
-            f"{', '.join(arguments.names)}"
-        )
+    sought = _sought(tool, pattern, arguments)
+    judged = set[bool]()
 
     def rules(text: str, _context: Context) -> list[tuple[int, Call]]:
         found = list[tuple[int, Call]]()
@@ -210,12 +203,33 @@ def pattern_rules(
         values = arguments.sent(found)
         try:
             taken = arguments.checked(values)
+            judged.add(True)
             call = Call(tool, arguments.written(_plain(values, taken)), quoted=arguments.text)
-        except (ToolError, ValueError):
+        except (ToolError, ValueError) as error:
+            if not judged:
+                _log.warning(
+                    "%s: its pattern found %.80r, which the tool does not take: %.200r; "
+                    "such places are passed over",
+                    *(tool, found, str(error)),
+                )
+            judged.add(False)
             return None
         return call
 
     return rules
+
+
+def _sought(tool: str, pattern: str, arguments: Arguments) -> re.Pattern[str]:
+    try:
+        sought = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{tool}: the pattern {pattern!r}: {error}") from error
+    if unknown := set(sought.groupindex) - set(arguments.names):
+        raise ConfigError(
+            f"{tool}: the pattern's group '{min(unknown)}' is no argument; there are: "
+            f"{', '.join(arguments.names)}"
+        )
+    return sought
 
 
 def _plain(values: Values, taken: Mapping[str, object]) -> dict[str, Json]:
