@@ -16,7 +16,10 @@ HEAD = "openapi: 3.0.0\nservers: [{url: 'http://localhost'}]\n"
     [
         ("openapi: 3.0.0\npaths: {}\nservers: [{url: 'http://a'}]", "describes no operations"),
         ("swagger: '2.0'", "not of OpenAPI 3"),
-        ("openapi: 3.0.0\npaths: {/a: {get: {}}}", "does not say where its service is"),
+        (
+            "openapi: 3.0.0\npaths: {/a: {get: {summary: x}}}",
+            "does not say where its service is",
+        ),
         ("a: &a [1]\nb: *a", "aliases .* are not read"),
         ("{", "not JSON"),
         ("[" * 100_000, "great depth are not read"),
