@@ -11,6 +11,7 @@ from graft.toolformer.call import (
     OPEN,
     Call,
     Json,
+    called_names,
     calls_in,
     parse,
     parse_arguments,
@@ -264,6 +265,12 @@ def test_several_arguments_are_written_by_their_names() -> None:
         ("a=1, into=2, a=3", "'a' twice"),
         ("1, 2, 3, 4", "4 values"),
         ("amout=3", "no argument 'amout'; there are: a, b, into"),
+        ("sort-by=name", "no argument 'sort-by'; there are: a, b, into"),
+        ('1, X-Request-Id="x"', "no argument 'X-Request-Id'"),
+        (
+            "a=http://x.org/?b=1, http://x.org/?c=2",
+            {"a": "http://x.org/?b=1", "b": "http://x.org/?c=2"},
+        ),
         ("a=", "not a value"),
         ('a="never closed', "not a value"),
         ("a=(1, 2", "not a value"),
@@ -282,6 +289,13 @@ def test_what_a_model_may_write_is_read_or_refused(
             parse_arguments(written, ["a", "b", "into"])
     else:
         assert parse_arguments(written, ["a", "b", "into"]) == found
+
+
+def test_foreign_names_of_arguments_are_bare_words_in_calls() -> None:
+    theirs = ["sort-by", "sort_by", "sort.by", "filter[name]", "größe", "404", "", "-"]
+    called = ["sort_by_2", "sort_by", "sort_by_3", "filter_name", "größe", "_404"]
+    assert called_names(theirs) == [*called, "argument", "argument_2"]
+    assert len(set(called_names(["-" * number for number in range(2_000)]))) == 2_000
 
 
 @given(st.text(alphabet=st.sampled_from('ab1.,=()[]{}"\\ ->\n'), max_size=40))

@@ -14,6 +14,7 @@ front and none behind, so that `text[:i] + call + text[i:]` reads well before a 
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -30,7 +31,7 @@ _WRITTEN = re.compile(
 _ASKED = re.compile(r"(?P<tool>[A-Za-z]\w*)\((?P<argument>[^][\n]*)\)\Z")
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[][()]')  # linear, closed or not
-_NAME = re.compile(rf"\s*+(?:(?P<bare>[^\W\d]\w*+)|(?P<quoted>{_STRING}))\s*+=")
+_NAME = re.compile(rf"\s*+(?:(?P<bare>[^\s,()\[\]{{}}\"=/?&<>!]++)|(?P<quoted>{_STRING}))\s*+=")
 _BARE_NAME = re.compile(r"[^\W\d]\w*")
 _BARE_VALUE = re.compile(r"[^\s,()\[\]{}\"][^,()\[\]{}\"]*+")
 _TO_ESCAPE = re.compile(r"[][\ud800-\udfff]|(?<=-)>|[^\S ]")
@@ -135,11 +136,36 @@ def render_arguments(values: Mapping[str, Json]) -> str:
     return f"{written} " if _is_quoted(written) else written  # or it would be one string
 
 
-def parse_arguments(written: str, names: Sequence[str]) -> dict[str, Json]:
+def called_names(theirs: Sequence[str]) -> list[str]:
+    """What arguments are called in calls, where others name them: `sort-by` is `sort_by`.
+
+    A name that is a bare word stays; of others that would be the same the later get numbers.
+    """
+    called = {one: one for one in theirs if _BARE_NAME.fullmatch(one)}
+    taken, numbers = set(called), Counter[str]()
+    for one in theirs:
+        if one not in called:
+            name = plain = _bare(one)
+            while name in taken:
+                numbers[plain] += 1
+                name = f"{plain}_{numbers[plain] + 1}"
+            called[one] = name
+            taken.add(name)
+    return [called[one] for one in theirs]
+
+
+def parse_arguments(
+    written: str, names: Sequence[str], others: Mapping[str, str] | None = None
+) -> dict[str, Json]:
     """Read what stands between a call's parentheses as values for `names`.
 
     A value may also stand without its name, in the place that it has in `names`, and a word
     without quotes: `Convert(3.5, km, into=mi)`.
+
+    Args:
+        written: what stands there.
+        names: of the values, in their order.
+        others: names that stand for one of those.
 
     Raises:
         ValueError: a value that cannot be read, or a name that is unknown or comes twice.
@@ -148,13 +174,18 @@ def parse_arguments(written: str, names: Sequence[str]) -> dict[str, Json]:
     for place, (name, value) in enumerate(_arguments(written)):
         if name is None and place >= len(names):
             raise ValueError(f"{place + 1} values, and there are {len(names)} arguments")
-        name = names[place] if name is None else name
+        name = names[place] if name is None else (others or {}).get(name, name)
         if name not in names:
             raise ValueError(f"no argument '{name}'; there are: {', '.join(names) or 'none'}")
         if name in values:
             raise ValueError(f"the argument '{name}' twice")
         values[name] = value
     return values
+
+
+def _bare(name: str) -> str:
+    word = re.sub(r"\W+", "_", name).strip("_") or "argument"
+    return word if _BARE_NAME.fullmatch(word) else f"_{word}"
 
 
 def _built(tool: str, written: str) -> Call | None:

@@ -16,7 +16,10 @@ HEAD = "openapi: 3.0.0\nservers: [{url: 'http://localhost'}]\n"
     [
         ("openapi: 3.0.0\npaths: {}\nservers: [{url: 'http://a'}]", "describes no operations"),
         ("swagger: '2.0'", "not of OpenAPI 3"),
-        ("openapi: 3.0.0\npaths: {/a: {get: {}}}", "does not say where its service is"),
+        (
+            "openapi: 3.0.0\npaths: {/a: {get: {summary: x}}}",
+            "does not say where its service is",
+        ),
         ("a: &a [1]\nb: *a", "aliases .* are not read"),
         ("{", "not JSON"),
         ("[" * 100_000, "great depth are not read"),
@@ -85,8 +88,8 @@ def test_an_operations_own_parameter_goes_before_its_paths(tmp_path: Path) -> No
     )
     arguments = found["get"].arguments
     assert arguments is not None
-    assert arguments.names == ("id", "id in query")
-    assert arguments.read('id=7, "id in query"=true') == {"id": 7, "id in query": True}
+    assert arguments.names == ("id", "id_in_query")
+    assert arguments.read("id=7, id_in_query=true") == {"id": 7, "id in query": True}
     with pytest.raises(ToolError, match="'x' is not of type 'integer'"):
         arguments.read('id="x"')
 
@@ -107,7 +110,8 @@ def test_keys_of_yaml_are_texts_whatever_they_look_like(tmp_path: Path) -> None:
     )
     arguments = found["post"].arguments
     assert arguments is not None
-    assert arguments.names == ("yes", "404", "2020-01-01")
+    assert arguments.names == ("yes", "_404", "_2020_01_01")
+    assert arguments.read("_404=1") == {"404": 1}
 
 
 def test_names_that_come_out_the_same_get_numbers_and_what_is_amiss_is_left_out_by_name(

@@ -7,7 +7,10 @@ import time
 import pytest
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.call import Call
+from graft.toolformer.tools.described import pattern_rules
 from graft.toolformer.tools.schemas import schema_arguments
+from graft.toolformer.tools.tool import Context
 
 
 def test_a_schema_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +47,75 @@ def test_what_goes_in_circles_has_no_answer() -> None:
     arguments = schema_arguments(schema)
     with pytest.raises(ToolError, match="goes in circles"):
         arguments.read("a=1")
+
+
+def test_a_foreign_name_is_a_bare_word_in_calls_and_itself_where_it_is_sent() -> None:
+    foreign = {"filter[name]": {"type": "string"}, "max-results": {"type": "integer"}}
+    arguments = schema_arguments({"properties": foreign})
+    assert arguments.form("find") == "[find(filter_name, max_results)]"
+    sent = {"filter[name]": "cats", "max-results": 3}
+    for written in ("filter_name=cats, max_results=3", 'cats, "max-results"=3'):
+        assert arguments.read(written) == sent
+    assert arguments.written(sent) == 'filter_name="cats", max_results=3'
+    rules = pattern_rules("find", r"(?P<max_results>\d+) (?P<filter_name>\w+)s", arguments)
+    assert rules("In 12 towns there are", Context()) == [
+        (11, Call("find", 'filter_name="town", max_results=12'))
+    ]
+
+
+def test_one_foreign_name_of_a_text_is_sent_as_it_is() -> None:
+    arguments = schema_arguments({"properties": {"a-b": {"type": "string"}}})
+    assert arguments.form("find") == '[find("a_b")]'
+    assert arguments.read("x") == {"a-b": "x"}
+    assert arguments.written({"a-b": "x"}) == "x"
+
+
+NOTHING = {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "taken"),
+    [
+        ({"anyOf": [{"type": "number"}, NOTHING]}, '"2.5"', 2.5),
+        ({"oneOf": [NOTHING, {"$ref": "#/$defs/whole"}]}, '"12"', 12),
+        ({"type": ["integer", "null"]}, '"12"', 12),
+        ({"$ref": "#/$defs/whole"}, '"12"', 12),
+        ({"allOf": [{"$ref": "#/$defs/whole"}, {"minimum": 1}]}, '"12"', 12),
+        ({"anyOf": [{"type": "string"}, NOTHING]}, "5", "5"),
+        ({"type": ["string", "null"]}, "null", None),
+        ({"type": ["string", "number"]}, '"5"', "5"),
+        ({"type": ["string", "number"]}, "5", 5),
+        ({"anyOf": [{"type": "number"}, {"minLength": 1}]}, '"5"', "5"),
+    ],
+)
+def test_a_value_is_taken_as_any_of_its_types_asks(
+    kind: dict[str, object], written: str, taken: object
+) -> None:
+    whole = {"properties": {"a": kind, "b": {}}, "$defs": {"whole": {"type": "integer"}}}
+    assert schema_arguments(whole).read(f"a={written}") == {"a": taken}
+
+
+def test_types_of_many_alternatives_are_found_in_time() -> None:
+    some = {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 50} for at in range(7)}
+    whole = {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": some | {"d7": {}}}
+    assert schema_arguments(whole).names == ("a",)
+
+
+def test_a_pattern_fills_an_argument_that_may_be_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    number = {"anyOf": [{"type": "number"}, NOTHING], "default": None}
+    arguments = schema_arguments({"properties": {"km": number}})
+    rules = pattern_rules("miles", r"(?P<km>[0-9.x]+) km", arguments)
+    assert rules("Or 12 km it is.", Context()) == [(8, Call("miles", "km=12"))]
+    assert rules("Or 1x km it is.", Context()) == []
+    assert not caplog.messages
+    rules = pattern_rules("miles", r"(?P<km>[0-9.x]+) km", arguments)
+    assert [rules("Or 1x km or 2x km it is.", Context()) for _ in "ab"] == [[], []]
+    [told] = caplog.messages
+    assert told.startswith(
+        "miles: its pattern found {'km': '1x'}, which the tool does not take"
+    )
 
 
 def test_a_property_may_be_anything() -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graft.errors import ToolError
 from graft.toolformer.call import Json, parse_arguments, render_arguments
@@ -15,14 +15,16 @@ class Arguments:
     """What a tool takes: one text, or several values by their names.
 
     Args:
-        names: in their order; the one name where `text` is true.
+        names: as they stand in calls, in their order; the one name where `text` is true.
         text: the argument is one text and is written in quotes.
         checked: gives the values as the tool takes them; raises `ToolError` for others.
+        theirs: what the tool calls those names that it calls otherwise.
     """
 
     names: tuple[str, ...]
     text: bool
     checked: Callable[[Values], Mapping[str, object]]
+    theirs: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def read(self, argument: str) -> Mapping[str, object]:
         """The values that stand between a call's parentheses.
@@ -37,16 +39,25 @@ class Arguments:
             raise ToolError("half of a character") from None
         except ValueError as error:
             raise ToolError(str(error)) from None
-        return self.checked(values)
+        return self.checked(self.sent(values))
 
     def _values(self, argument: str) -> Values:
         if self.text:
             return {self.names[0]: argument}
-        return parse_arguments(argument, self.names)
+        return parse_arguments(argument, self.names, self._called)
+
+    def sent(self, values: Values) -> Values:
+        """The values by the names that the tool has for them."""
+        return {self.theirs.get(name, name): value for name, value in values.items()}
 
     def written(self, values: Values) -> str:
-        """The values as they stand between a call's parentheses."""
-        return str(values[self.names[0]]) if self.text else render_arguments(values)
+        """The values, by the tool's names, as they stand between a call's parentheses."""
+        called = {self._called.get(name, name): value for name, value in values.items()}
+        return str(called[self.names[0]]) if self.text else render_arguments(called)
+
+    @property
+    def _called(self) -> dict[str, str]:
+        return {theirs: name for name, theirs in self.theirs.items()}
 
     def form(self, tool: str) -> str:
         """How a call looks: `[Search("query")]`, `[convert(amount, unit)]`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.call import Call, Json, calls_in, parse_arguments
 from graft.toolformer.call import strip as without_calls
-from graft.toolformer.tools.arguments import Arguments
+from graft.toolformer.tools.arguments import Arguments, Values
 from graft.toolformer.tools.tool import Context, Demonstration, Prompt, Tool, require_bounds
 
 MAX_POSITIONS = 20
@@ -181,20 +181,13 @@ def pattern_rules(
     """Proposals of a call behind each place where `pattern` is found in a text.
 
     Its groups are named as the tool's arguments. A place whose values the tool cannot take is
-    passed over.
+    passed over; the first one is told in a warning, if no place was taken before.
 
     Raises:
         ConfigError: the pattern cannot be read, or its groups are not arguments.
     """
-    try:
-        sought = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"{tool}: the pattern {pattern!r}: {error}") from error
-    if unknown := set(sought.groupindex) - set(arguments.names):
-        raise ConfigError(
-            f"{tool}: the pattern's group '{min(unknown)}' is no argument; there are: "
-            f"{', '.join(arguments.names)}"
-        )
+    sought = _sought(tool, pattern, arguments)
+    judged = set[bool]()
 
     def rules(text: str, _context: Context) -> list[tuple[int, Call]]:
         found = list[tuple[int, Call]]()
@@ -206,20 +199,40 @@ def pattern_rules(
         return found[:MAX_POSITIONS]
 
     def _call(groups: Mapping[str, str | None]) -> Call | None:
-        values = {
-            name: groups[name] for name in arguments.names if groups.get(name) is not None
-        }
+        found = {name: one for name in arguments.names if (one := groups.get(name)) is not None}
+        values = arguments.sent(found)
         try:
             taken = arguments.checked(values)
+            judged.add(True)
             call = Call(tool, arguments.written(_plain(values, taken)), quoted=arguments.text)
-        except (ToolError, ValueError):
+        except (ToolError, ValueError) as error:
+            if not judged:
+                _log.warning(
+                    "%s: its pattern found %.80r, which the tool does not take: %.200r; "
+                    "such places are passed over",
+                    *(tool, found, str(error)),
+                )
+            judged.add(False)
             return None
         return call
 
     return rules
 
 
-def _plain(values: Mapping[str, str | None], taken: Mapping[str, object]) -> dict[str, Json]:
+def _sought(tool: str, pattern: str, arguments: Arguments) -> re.Pattern[str]:
+    try:
+        sought = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{tool}: the pattern {pattern!r}: {error}") from error
+    if unknown := set(sought.groupindex) - set(arguments.names):
+        raise ConfigError(
+            f"{tool}: the pattern's group '{min(unknown)}' is no argument; there are: "
+            f"{', '.join(arguments.names)}"
+        )
+    return sought
+
+
+def _plain(values: Values, taken: Mapping[str, object]) -> dict[str, Json]:
     """The values as they stand in the text, numbers as numbers: 12, and not "12" or 12.0."""
     plain = dict[str, Json]()
     for name, found in values.items():

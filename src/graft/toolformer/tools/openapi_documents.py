@@ -30,6 +30,38 @@ def read_document(where: str, allowed: Collection[str]) -> Table:
     return _fetched(where, allowed) if is_url else _read_file(Path(where))
 
 
+def followed(document: Table, value: object) -> Table:
+    """A table, or the one in the same document that its `$ref` names.
+
+    Raises:
+        ConfigError: it names another document, or goes in circles.
+    """
+    for _ in range(10):
+        found = table(value)
+        reference = found.get("$ref")
+        if not isinstance(reference, str):
+            return found
+        if not reference.startswith("#/"):
+            raise ConfigError(
+                f"{reference}: names another document, which is not fetched; bundle them into"
+                " one first, as `redocly bundle` does"
+            )
+        value = document
+        for part in reference[2:].split("/"):
+            value = table(value).get(part.replace("~1", "/").replace("~0", "~"))
+    raise ConfigError("its references go in circles")
+
+
+def table(value: object) -> Table:
+    """A table, an empty one for anything else."""
+    return cast("Table", value) if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[object]:
+    """A list, an empty one for anything else."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def _fetched(url: str, allowed: Collection[str]) -> Table:
     try:
         response = reach(Request("GET", url), allowed)

@@ -9,15 +9,22 @@ import functools
 import json
 import logging
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import cast
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.tools.arguments import Arguments
 from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
-from graft.toolformer.tools.openapi_documents import Table, read_document
+from graft.toolformer.tools.openapi_documents import (
+    Table,
+    followed,
+    listed,
+    read_document,
+    table,
+)
+from graft.toolformer.tools.parameters import FIELD, Parameter, parameters_of
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.signing import (
@@ -36,28 +43,6 @@ MOST_OPERATIONS = 500
 _JSON = "application/json"
 _log = logging.getLogger(__name__)
 
-_SENT_IN = ("path", "query", "header")
-_FIELD, _BODY = "field of the body", "body"
-_NOT_SENT = frozenset(
-    "connection content-encoding content-length expect keep-alive te trailer"
-    " transfer-encoding upgrade".split()
-)
-"""Headers that say how a request is sent, which is not the document's to say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One argument of an operation, and where it goes: `_SENT_IN`, `_FIELD` or `_BODY`.
-
-    `argument` is what it is called in a call: its name, unless another one has that.
-    """
-
-    name: str
-    place: str
-    schema: object
-    required: bool
-    argument: str
-
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -69,6 +54,8 @@ class Operation:
     base: str
     path: str
     parameters: tuple[Parameter, ...]
+    empty_body: bool = False
+    """A body of fields is sent even where none has a value."""
     security: object = None
     """OpenAPI's alternatives of security schemes."""
 
@@ -87,19 +74,19 @@ class Operation:
             value = values[one.argument]
             match one.place:
                 case "path":
-                    url = url.replace(f"{{{one.name}}}", _part(one.name, value))
+                    url = url.replace(f"{{{one.name}}}", one.in_path(value))
                 case "query":
-                    several = isinstance(value, list)
-                    query[one.name] = [*map(_plain, value)] if several else _plain(value)
+                    _add(query, one.in_query(value))
                 case "header":
-                    headers[one.name] = _plain(value)
+                    headers[one.name] = one.in_header(value)
                 case "body":
                     whole = value
                 case _:
                     body[one.name] = value
         if authority_of(url) != authority_of(self.base):
             raise ToolError(f"{url[:80]!r} leads away from the service")
-        return Request(self.method, url, query, headers, body or whole)
+        content = body if body or self.empty_body else whole
+        return Request(self.method, url, query, headers, content)
 
 
 def operation_tools(address: str) -> list[Tool]:
@@ -121,17 +108,49 @@ def operation_tools(address: str) -> list[Tool]:
     if is_url:
         allowed.append(_authority(where))
     document = read_document(where, allowed)
-    base = _base(document, where if is_url else None, address)
     told = f"the OpenAPI document '{where}'"
+    url, servers = where if is_url else None, document.get("servers")
     try:
-        schemes, operations = _schemes(document), _first_operations(document, base, told)
+        base = _base(servers, url) if url or servers else None
+        schemes, described = _schemes(document), _first_described(document, told)
     except ConfigError as error:
         raise ConfigError(f"{told}: {error}") from error
     keys = document_keys(variables, schemes, told)
-    if keys:
+    if keys and base:
         require_named(base, allowed, told)
-    makers = [functools.partial(_tool, one, document, allowed, keys) for one in operations]
-    return usable_tools(makers, told)
+    service = _Service(document, url, allowed, keys)
+    names = distinct_names([one.name for one in described])
+    return usable_tools(
+        [
+            functools.partial(_tool, service, one, name)
+            for name, one in zip(names, described, strict=True)
+        ],
+        told,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service's document, its URL if it has one, whom it may reach, and what signs in."""
+
+    document: Table
+    url: str | None
+    allowed: Sequence[str]
+    keys: Mapping[str, Key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What a document tells of one operation, and of its path."""
+
+    method: str
+    path: str
+    item: Table
+    told: Table
+
+    @property
+    def name(self) -> str:
+        return str(self.told.get("operationId") or f"{self.method} {self.path}")
 
 
 def _split(address: str) -> tuple[str, list[str]]:
@@ -145,38 +164,30 @@ def _split(address: str) -> tuple[str, list[str]]:
 
 
 def _schemes(document: Table) -> dict[str, Table]:
-    told = _table(_table(document.get("components")).get("securitySchemes"))
-    return {name: _followed(document, one) for name, one in told.items()}
+    told = table(table(document.get("components")).get("securitySchemes"))
+    return {name: followed(document, one) for name, one in told.items()}
 
 
-def _first_operations(document: Table, base: str, told: str) -> list[Operation]:
-    """As many as are offered, by names that can stand in calls."""
-    found = list(islice(_operations(document, base), MOST_OPERATIONS + 1))
+def _first_described(document: Table, told: str) -> list[_Described]:
+    """As many as are offered."""
+    found = list(islice(_described(document), MOST_OPERATIONS + 1))
     if not found:
         raise ConfigError("describes no operations")
     if len(found) > MOST_OPERATIONS:
         _log.warning("%s: only its first %d operations are tools", told, MOST_OPERATIONS)
-    found = found[:MOST_OPERATIONS]
-    names = distinct_names([one.name for one in found])
-    return [replace(one, name=name) for name, one in zip(names, found, strict=True)]
+    return found[:MOST_OPERATIONS]
 
 
-def _tool(
-    operation: Operation, document: Table, allowed: Sequence[str], keys: Mapping[str, Key]
-) -> Tool:
-    schema = {
-        "type": "object",
-        "properties": {one.argument: one.schema for one in operation.parameters},
-        "components": document.get("components", {}),
-    }
-    if required := [one.argument for one in operation.parameters if one.required]:
-        schema["required"] = required
-    is_30 = str(document["openapi"]).startswith("3.0")
+def _tool(service: _Service, described: _Described, name: str) -> Tool:
+    document, allowed = service.document, service.allowed
     try:
-        arguments = schema_arguments(schema, openapi_30=is_30)
+        operation = _operation(service, described, name)
+        arguments = _arguments(operation, document)
+        wanted = wanted_keys(operation.security, service.keys)
+        if wanted:
+            require_named(operation.base, allowed, "its server")
     except ConfigError as error:
-        raise ConfigError(f"its operation '{operation.name}': {error}") from error
-    wanted = wanted_keys(operation.security, keys)
+        raise ConfigError(f"its operation '{name}': {error}") from error
 
     def answer(values: Mapping[str, object]) -> str:
         response = reach(signed(operation.request(values), wanted), allowed)
@@ -194,7 +205,7 @@ def _tool(
 
 def _unsigned(operation: Operation, keys: Sequence[Key]) -> str:
     """How to sign in, where an operation asks for it and nobody does."""
-    alternatives = [list(_table(one)) for one in _list(operation.security)]
+    alternatives = [list(table(one)) for one in listed(operation.security)]
     if keys or not any(alternatives):
         return ""
     names = " ".join(f"{name}=VARIABLE" for name in next(filter(None, alternatives)))
@@ -216,100 +227,63 @@ def _answer_of(response: Response, remedy: str = "") -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def _operations(document: Table, base: str) -> Iterator[Operation]:
-    for path, told_of_path in _table(document.get("paths")).items():
-        item = _followed(document, told_of_path)
+def _described(document: Table) -> Iterator[_Described]:
+    for path, told_of_path in table(document.get("paths")).items():
+        item = followed(document, told_of_path)
         for method in METHODS:
-            if told := _table(item.get(method)):
-                if not path.startswith("/"):
-                    raise ConfigError(f"its path '{path[:80]}' does not begin with /")
-                yield Operation(
-                    str(told.get("operationId") or f"{method} {path}"),
-                    str(told.get("summary") or told.get("description") or ""),
-                    method.upper(),
-                    base,
-                    path,
-                    _parameters(document, item, told),
-                    told.get("security", document.get("security")),
-                )
+            if told := table(item.get(method)):
+                yield _Described(method, path, item, told)
 
 
-def _parameters(document: Table, item: Table, told: Table) -> tuple[Parameter, ...]:
-    """Those of an operation, which go before its path's of the same name and place."""
-    sent = dict[tuple[str, str], Parameter]()
-    for one in (*_list(item.get("parameters")), *_list(told.get("parameters"))):
-        if (found := _sent(_followed(document, one))) is not None:
-            sent[found.name, found.place] = found
-    taken, called = set[str](), list[Parameter]()
-    for one in sent.values():
-        name = one.name if one.name not in taken else f"{one.name} in {one.place}"
-        called.append(replace(one, argument=name))
-        taken.add(name)
-    return (*called, *_fields(told, document, taken))
+def _operation(service: _Service, described: _Described, name: str) -> Operation:
+    item, told, document = described.item, described.told, service.document
+    if not described.path.startswith("/"):
+        raise ConfigError(f"its path '{described.path[:80]}' does not begin with /")
+    servers = told.get("servers") or item.get("servers") or document.get("servers")
+    parameters = parameters_of(document, item, told)
+    has_fields = any(one.place == FIELD for one in parameters)
+    return Operation(
+        name,
+        str(told.get("summary") or told.get("description") or ""),
+        described.method.upper(),
+        _base(servers, service.url),
+        described.path,
+        parameters,
+        has_fields and followed(document, told.get("requestBody")).get("required") is True,
+        told.get("security", document.get("security")),
+    )
 
 
-def _sent(told: Table) -> Parameter | None:
-    """A parameter of path, query or header; cookies are not sent."""
-    name, place = told.get("name"), str(told.get("in"))
-    if not isinstance(name, str) or place not in _SENT_IN:
-        return None
-    if place == "header" and name.lower() in _NOT_SENT:
-        return None
-    required = place == "path" or told.get("required") is True
-    return Parameter(name, place, told.get("schema", {}), required, name)
+def _arguments(operation: Operation, document: Table) -> Arguments:
+    schema = {
+        "type": "object",
+        "properties": {one.argument: one.schema for one in operation.parameters},
+        "components": document.get("components", {}),
+    }
+    if required := [one.argument for one in operation.parameters if one.required]:
+        schema["required"] = required
+    return schema_arguments(schema, openapi_30=str(document["openapi"]).startswith("3.0"))
 
 
-def _fields(told: Table, document: Table, taken: Collection[str]) -> list[Parameter]:
-    """The fields of a JSON body; or the body, where it has none or they are called the same."""
-    body = _followed(document, told.get("requestBody"))
-    content = _table(_table(body.get("content")).get(_JSON))
-    if "schema" not in content:
-        return []
-    schema = _followed(document, content["schema"])
-    fields, required = _table(schema.get("properties")), _list(schema.get("required"))
-    if not fields or set(fields) & set(taken):
-        name = "body" if "body" not in taken else "the body"
-        return [Parameter("body", _BODY, content["schema"], body.get("required") is True, name)]
-    return [
-        Parameter(name, _FIELD, one, name in required, name) for name, one in fields.items()
-    ]
-
-
-def _followed(document: Table, value: object) -> Table:
-    """A table, or the one in the same document that its `$ref` names."""
-    for _ in range(10):
-        table = _table(value)
-        reference = table.get("$ref")
-        if not isinstance(reference, str):
-            return table
-        if not reference.startswith("#/"):
-            raise ConfigError(
-                f"{reference}: names another document, which is not fetched; bundle them into"
-                " one first, as `redocly bundle` does"
-            )
-        value = document
-        for part in reference[2:].split("/"):
-            value = _table(value).get(part.replace("~1", "/").replace("~0", "~"))
-    raise ConfigError("its references go in circles")
-
-
-def _base(document: Table, where: str | None, address: str) -> str:
-    servers = _list(document.get("servers"))
-    server = _table(servers[0]) if servers else {}
-    url = str(server.get("url") or "")
-    for name, variable in _table(server.get("variables")).items():
-        if "default" not in _table(variable):
-            raise ConfigError(
-                f"the OpenAPI document '{address}': the variable '{name}' of its server has no"
-                " default"
-            )
-        url = url.replace(f"{{{name}}}", str(_table(variable)["default"]))
-    whole = urljoin(where, url or "/") if where is not None else url
+def _base(told: object, url: str | None) -> str:
+    """The first of some servers, from where a document at `url` stands."""
+    servers = listed(told)
+    server = table(servers[0]) if servers else {}
+    base = str(server.get("url") or "")
+    for name, variable in table(server.get("variables")).items():
+        if "default" not in table(variable):
+            raise ConfigError(f"the variable '{name}' of its server has no default")
+        base = base.replace(f"{{{name}}}", str(table(variable)["default"]))
+    whole = urljoin(url, base or "/") if url is not None else base
     if not whole.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"the OpenAPI document '{address}': does not say where its service is (`servers`)"
-        )
+        raise ConfigError("does not say where its service is (`servers`)")
     return whole
+
+
+def _add(query: dict[str, str | list[str]], more: Mapping[str, str | list[str]]) -> None:
+    if twice := query.keys() & more.keys():
+        raise ToolError(f"{min(twice)}: twice in the query")
+    query.update(more)
 
 
 def _authority(url: str) -> str:
@@ -317,25 +291,3 @@ def _authority(url: str) -> str:
         return authority_of(url)
     except ToolError as error:
         raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
-
-
-def _table(value: object) -> Table:
-    return cast("Table", value) if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return cast("list[object]", value) if isinstance(value, list) else []
-
-
-def _part(name: str, value: object) -> str:
-    """A value as one part of a path, and no way out of it."""
-    plain = _plain(value)
-    if plain in ("", ".", ".."):
-        raise ToolError(f"{name}: {plain!r} is no part of a path")
-    return quote(plain, safe="")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)

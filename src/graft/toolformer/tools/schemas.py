@@ -17,6 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.call import called_names
 from graft.toolformer.tools.arguments import Arguments, Values
 
 MOST_REFERENCES = 10_000
@@ -25,9 +26,13 @@ MOST_REFERENCES = 10_000
 LONGEST_NUMBER = 1000
 """Characters of a whole number."""
 
+DEEPEST_TYPE = 8
+"""References and alternatives within each other that are looked through for a type."""
+
 _Keyword = Callable[[object, object, object, Mapping[str, object]], Iterable[object]]
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_ANY = frozenset(("string", "number", "integer", "boolean", "null", "array", "object"))
 _followed = threading.local()
 
 
@@ -51,10 +56,14 @@ def schema_arguments(schema: Mapping[str, object], *, openapi_30: bool = False) 
         raise ConfigError(f"no JSON schema: {str(error).splitlines()[0][:200]}") from error
     properties = _tables(schema.get("properties"))
     validator = kind(schema, registry=Registry())
+    of_schema = _Kinds(schema)
+    kinds = {name: of_schema.of(one) for name, one in properties.items()}
     one_text = len(properties) == 1 and next(iter(properties.values())).get("type") == "string"
 
     def checked(values: Values) -> dict[str, object]:
-        taken = {name: _as_asked(value, properties.get(name)) for name, value in values.items()}
+        taken = {
+            name: _as_asked(value, kinds.get(name, _ANY)) for name, value in values.items()
+        }
         _followed.references = 0
         try:
             fault = next(validator.iter_errors(cast("dict[str, str]", taken)), None)
@@ -70,7 +79,9 @@ def schema_arguments(schema: Mapping[str, object], *, openapi_30: bool = False) 
             raise ToolError(fault.message[:200])
         return taken
 
-    return Arguments(tuple(properties), one_text, checked)
+    names = called_names(list(properties))
+    theirs = {name: one for name, one in zip(names, properties, strict=True) if name != one}
+    return Arguments(tuple(names), one_text, checked, theirs)
 
 
 def _bounded(draft: type, *, nullable: bool) -> type:
@@ -122,14 +133,73 @@ def _tables(properties: object) -> dict[str, Mapping[str, object]]:
     }
 
 
-def _as_asked(value: object, schema: Mapping[str, object] | None) -> object:
+class _Kinds:
+    """Types that values may have: by a schema, its references and its alternatives."""
+
+    def __init__(self, whole: Mapping[str, object]) -> None:
+        self._whole = whole
+        self._known = dict[tuple[int, int], frozenset[str]]()  # or few lines would ask for many
+
+    def of(self, schema: object, left: int = DEEPEST_TYPE) -> frozenset[str]:
+        if not isinstance(schema, Mapping) or left == 0:
+            return _ANY
+        place = id(cast("object", schema)), left
+        if place not in self._known:
+            self._known[place] = self._looked_up(cast("Mapping[str, object]", schema), left - 1)
+        return self._known[place]
+
+    def _looked_up(self, schema: Mapping[str, object], left: int) -> frozenset[str]:
+        found = _named_kinds(schema.get("type"))
+        referred = _referred(schema.get("$ref"), self._whole)
+        for one in (referred, *_several(schema.get("allOf"))):
+            found &= self.of(one, left)
+        for keyword in ("anyOf", "oneOf"):
+            if some := _several(schema.get(keyword)):
+                found &= frozenset[str]().union(*(self.of(one, left) for one in some))
+        return found
+
+
+def _named_kinds(told: object) -> frozenset[str]:
+    named = (
+        {told}
+        if isinstance(told, str)
+        else {one for one in _several(told) if isinstance(one, str)}
+    )
+    found = _ANY & named or _ANY
+    return found | {"integer"} if "number" in found else found
+
+
+def _referred(reference: object, whole: Mapping[str, object]) -> object:
+    """What a reference names in the same schema; nothing of any other."""
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return None
+    found: object = whole
+    for part in reference[2:].split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(name)
+    return found
+
+
+def _several(told: object) -> list[object]:
+    return cast("list[object]", told) if isinstance(told, list) else []
+
+
+def _as_asked(value: object, kinds: frozenset[str]) -> object:
     """A number that stands for a text as a text, and a text that is a number as one."""
-    kind = (schema or {}).get("type")
-    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, str):
+        return value if "string" in kinds else _number(value, kinds)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and "string" in kinds and "integer" not in kinds:
         return json.dumps(value)
-    if kind == "integer" and isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value) if len(value) <= LONGEST_NUMBER else value
-    if kind == "number" and isinstance(value, str) and _NUMBER.fullmatch(value):
-        number = float(value)
-        return number if math.isfinite(number) else value
     return value
+
+
+def _number(written: str, kinds: frozenset[str]) -> object:
+    if "number" in kinds and _NUMBER.fullmatch(written):
+        number = float(written)
+        return number if math.isfinite(number) else written
+    if "integer" in kinds and _INTEGER.fullmatch(written):
+        return int(written) if len(written) <= LONGEST_NUMBER else written
+    return written
