@@ -2,18 +2,22 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from graft.cli import main
 from graft.cli.app import app
+from graft.cli.toolformer import read_names
 from graft.cli.traces import draw_trace
 from graft.toolformer.tools.answers import Answers
 from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.tool import Context
 from graft.toolformer.tools.tracing import Trace
+from graft.toolformer.workshop import as_one_name
 
 UNITS = """
 from graft.toolformer.tools.function import tool
@@ -76,6 +80,9 @@ def test_where_a_place_brings_several_one_is_named(tmp_path: Path) -> None:
 def test_a_search_is_tried_over_the_texts_that_are_named(tmp_path: Path) -> None:
     (tmp_path / "osk.txt").write_text("The Osk is a river.")
     found = said("try", "search", "river", "--search", str(tmp_path))
+    assert "of Chinese, Japanese or Thai hardly any" in said(
+        "list", "search", "--search", str(tmp_path)
+    )
     assert found == '[Search("river") -> osk > The Osk is a river.]'
 
 
@@ -131,3 +138,73 @@ def test_a_tree_is_drawn_whatever_it_holds_and_however_large(tmp_path: Path) -> 
     trace = Trace("All", "", "y", None, 500.0, 2.0, True, (leaf,) * 300)
     draw_trace(trace, tmp_path / "all.png")
     assert 10_000 < (tmp_path / "all.png").stat().st_size < 2_000_000
+
+
+def test_an_error_in_a_tool_names_the_call_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from graft.errors import DataError\n"
+        "def find(text: str) -> str:\n"
+        "    'Finds.'\n"
+        "    raise DataError('towns.csv: is damaged')\n"
+    )
+    words = ["graft", "tools", "try", f"{tmp_path / 'bad.py'}:find", "Osk"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        main()
+    told = "graft: towns.csv: is damaged; while find was asked 'Osk'\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_recipes_settings_of_tools_are_listed_tried_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "units.py").write_text(
+        "def miles(km: float) -> str:\n"
+        "    'Converts kilometres.'\n"
+        "    return f'{km / 1.609344:.1f} miles'\n"
+    )
+    place = f"{tmp_path / 'units.py'}:miles"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'tools = ["calculator", "{place}"]\n[tool.miles]\nmax_result_characters = 5\n'
+        "examples = ['It is 12 km, [miles(km=12)] 7.5 miles.',"
+        " 'It is 30 km, [miles(km=30)] 18.6 miles.']\n"
+    )
+    by = ("--config", str(recipe))
+    assert "miles: 0 examples" in said("check", place, status=1)
+    assert "miles: a model could learn it" in said("check", place, *by)
+    assert "answers of 5 characters at most" in said("list", place, *by)
+    assert said("try", place, "km=12", *by) == "[miles(km=12) -> 7.5 m]"
+    shorter = "tool.miles.max_result_characters=3"
+    assert said("try", place, "km=12", "--set", shorter) == "[miles(km=12) -> 7.5]"
+    assert said("try", "calculator", "2 + 3", *by) == "[Calculator(2 + 3) -> 5]"
+    found = CliRunner().invoke(app, ["tools", "check", place, "--set", "tool.mils.retries=1"])
+    assert "unknown setting 'tool.mils' (did you mean 'miles'?)" in str(found.exception)
+
+
+def test_an_argument_may_begin_with_a_minus() -> None:
+    assert said("try", "calculator", "-3 + 5") == "[Calculator(-3 + 5) -> 2]"
+    assert said("try", "calculator", "-3", "--trace").startswith("[Calculator(-3) -> -3]")
+
+
+def test_a_place_with_a_comma_stands_in_double_quotes_among_tools() -> None:
+    place = 'mcp:python server.py --name "a,b"'
+    names = ["calculator", place, "units.py:miles"]
+    assert read_names(",".join(map(as_one_name, names))) == names
+    assert read_names('calculator, "mcp:python m.py --dirs a,b"') == [
+        "calculator",
+        "mcp:python m.py --dirs a,b",
+    ]
+    assert read_names("") == []
+    assert read_names(None) is None
+
+
+@pytest.mark.parametrize("name", ["nowhere/trace.png", "trace.xyz"])
+def test_a_picture_that_cannot_be_put_is_refused_before_anything_is_asked(
+    tmp_path: Path, name: str
+) -> None:
+    words = ["tools", "try", "calculator", "1", "--trace-picture", str(tmp_path / name)]
+    found = CliRunner().invoke(app, words)
+    assert name in str(found.exception)
+    assert "->" not in found.output
+    assert list(tmp_path.iterdir()) == []

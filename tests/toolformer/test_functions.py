@@ -1,6 +1,7 @@
 """Functions that are models, and functions built of them: taught to call."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,21 @@ def test_a_model_without_tools_writes_up_to_a_stop_alone_and_many_at_once(
     [long, _] = Executor().answer_all(tool, [("x " * 4000, Context()), ("one", Context())])
     assert isinstance(long, ToolError)
     assert "leaves no room" in str(long)
+
+
+@pytest.mark.parametrize("tools", ["", 'tools = ["calculator"]'])
+def test_a_prompt_without_a_word_is_a_call_without_an_answer(
+    write_function: Callable[..., Path], tools: str
+) -> None:
+    path = write_function(
+        "sum", "limits.new_tokens = 6", tools=tools, prompt='prompt = "{text}"', examples=""
+    )
+    tool = opened(path)
+    with pytest.raises(ToolError, match="its prompt is empty"):
+        tool.answer("", Context())
+    [empty, other] = Executor().answer_all(tool, [("", Context()), ("Add", Context())])
+    assert "its prompt is empty" in str(empty)
+    assert isinstance(other, str)
 
 
 def test_functions_are_built_of_functions_and_the_trace_is_their_tree(functions: Path) -> None:
@@ -99,6 +115,7 @@ def test_a_cycle_of_files_is_refused_by_their_names(functions: Path) -> None:
         ("modell = 'x'", r"unknown setting 'modell' \(did you mean 'model'\?\)"),
         ("limits.second = 3", r"unknown setting 'limits.second' \(did you mean 'seconds'\?\)"),
         ("run.max_new_tokens = 3", "unknown setting 'run.max_new_tokens'"),
+        ("cost = 2.0\nlimits.cost = 1", "'cost' 2 is above 'limits.cost' 1"),
         ("limits.depth = 99", "'limits.depth' is from 1 to 16"),
         ("arguments = { km = 'number' }", "setting 'arguments.km'"),
         ("arguments = { km = 'float' }", r"'prompt' asks for \{text\}; there are: \{km\}"),
@@ -168,6 +185,30 @@ def test_places_are_seen_from_the_file(functions: Path) -> None:
     assert model_seen_from(functions, "run").endswith("run/train/toolformer/model")
 
 
+def test_places_of_several_words_are_seen_from_the_file_whatever_its_folder_is_called(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "with space"
+    (folder / "small").mkdir(parents=True)
+    for name in ("api.json", "server.py", "my index"):
+        (folder / name).write_text("")
+    expected = {
+        "openapi:api.json host": ["openapi:", f"{folder}/api.json", "host"],
+        "openapi:away.json host": ["openapi:", "away.json", "host"],
+        "mcp:python server.py --all": ["mcp:", "python", f"{folder}/server.py", "--all"],
+        "qa:'my index' reader=small tokens=3": [
+            "qa:", f"{folder}/my index", f"reader={folder}/small", "tokens=3"
+        ],
+        "mt:small to=fr": ["mt:", f"{folder}/small", "to=fr"],
+    }  # fmt: skip
+    for name, words in expected.items():
+        kind, _, address = seen_from(folder, name).partition(":")
+        assert [f"{kind}:", *shlex.split(address)] == words
+    assert seen_from(folder, "search:my index") == f"search:{folder}/my index"
+    for name in ("mcp:python 'x", "qa:reader=http://a.b/v1#m", f"mcp:python -c {'x' * 999}"):
+        assert seen_from(folder, name) == name
+
+
 def test_who_opens_no_functions_says_who_does(functions: Path) -> None:
     with pytest.raises(ConfigError, match=r"graft\.toolformer\.functions\.open_tools opens it"):
         tools_by_name([f"model:{functions / 'sum.toml'}"])
@@ -195,3 +236,23 @@ def test_an_endpoint_stops_at_the_arrow_too_and_its_tools_are_asked(
         busy = opened(write_function("count", model=f'model = "{served.url}/v1#busy"'))
         with pytest.raises(LateError, match="says 429"):
             busy.answer(ARGUMENT, Context())
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_an_endpoints_model_gets_no_call_and_no_word_more_than_it_may(
+    write_function: Callable[..., Path], calls: int
+) -> None:
+    def spoken(_prompt: str, _asked: Asked) -> str:
+        return " one two, [Calculator(1 + 1)"
+
+    with endpoint(spoken) as served:
+        path = write_function(
+            "sum",
+            f"limits.new_tokens = 5\nrun.max_calls = {calls}\nrun.call_tokens = 20",
+            model=f'model = "{served.url}/v1#any"',
+        )
+        trace = traced(opened(path))
+        assert [one.tool for one in trace.calls] == ["Calculator"] * min(calls, 1)
+        assert trace.answer == ("one two," if calls == 0 else "one two, one two")
+        most = [5] if calls == 0 else [25, 2 + 20 * (calls - 1)]
+        assert [one["max_tokens"] for one in served.bodies] == most

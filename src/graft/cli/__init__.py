@@ -15,6 +15,8 @@ THREADS = {
 def main() -> None:
     """Run the command line; every deliberate error is one line, without a traceback.
 
+    Its notes, such as the call that was being answered, stand on that line too.
+
     Ctrl-C ends it with status 130, and says that the work can go on.
     """
     for name, value in THREADS.items():  # before torch is imported
@@ -36,7 +38,7 @@ def _run() -> None:
     try:
         app(standalone_mode=True)
     except GraftError as error:
-        _stop(f"graft: {error}", 1)
+        _stop("; ".join([f"graft: {error}", *getattr(error, "__notes__", ())]), 1)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise

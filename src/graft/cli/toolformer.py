@@ -18,7 +18,12 @@ app.add_typer(study, name="study")
 Corpus = Annotated[Path, typer.Argument(help="folder, .txt, .jsonl or .parquet file of texts")]
 Run = Annotated[Path, typer.Argument(help="a run's folder, made by annotate or teach")]
 Model = Annotated[str | None, typer.Option(help="hub id, folder, or 'seedling'")]
-Tools = Annotated[str | None, typer.Option(help="calculator,calendar,search,FILE.py:FUNCTION")]
+Tools = Annotated[
+    str | None,
+    typer.Option(
+        help="calculator,calendar,search,FILE.py:FUNCTION; in double quotes what holds a comma"
+    ),
+]
 Search = Annotated[Path | None, typer.Option(help="texts that search looks through")]
 Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
 Limit = Annotated[int | None, typer.Option(help="read so many texts of the corpus")]
@@ -49,7 +54,7 @@ def annotate(
     from graft.cli.progress import show
     from graft.toolformer import teach as stages
 
-    named = _names(tools)
+    named = read_names(tools)
     flags = as_overrides(
         corpus=corpus, model=model, tools=named, search=search, today=today, limit=limit
     )
@@ -122,7 +127,7 @@ def teach(
     from graft.cli.progress import show
     from graft.toolformer import teach as stages
 
-    named = _names(tools)
+    named = read_names(tools)
     flags = as_overrides(
         corpus=corpus, model=model, tools=named, search=search, today=today, limit=limit
     )
@@ -197,7 +202,7 @@ def run(
     from graft.toolformer.workshop import run_config_of, tools_of
 
     config = run_config_of(Path(model), settings or [])
-    chosen = tools_of(Path(model), _names(tools), search, day(today))
+    chosen = tools_of(Path(model), read_names(tools), search, day(today))
     language_model = load_model(model)
     for number, prompt in enumerate(prompts):
         sys.stdout.write(prompt)
@@ -223,10 +228,18 @@ def _shown(traced: object) -> str:
     return f" {render(traced.call)[:-1]} !! {traced.error}]"
 
 
-def _names(tools: str | None) -> list[str] | None:
-    return (
-        None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
-    )
+def read_names(tools: str | None) -> list[str] | None:
+    """The names between commas; one in double quotes may hold commas itself."""
+    import csv
+
+    from graft.errors import ConfigError
+
+    try:
+        rows = [] if tools is None else list(csv.reader([tools], skipinitialspace=True))
+    except csv.Error as error:
+        raise ConfigError(f"--tools {tools!r} cannot be read: {error}") from error
+    found = [name.strip() for row in rows for name in row if name.strip()]
+    return None if tools is None else found
 
 
 def day(written: str | None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,11 +12,18 @@ import typer
 if TYPE_CHECKING:
     from graft.toolformer.tools.execute import Executor
     from graft.toolformer.tools.tool import Tool
+    from graft.toolformer.workshop import TeachConfig
 
 app = typer.Typer(no_args_is_help=True, help="Look at tools, your own too.")
 
 Search = Annotated[Path | None, typer.Option(help="texts that search and qa look through")]
 Today = Annotated[str | None, typer.Option(help="today's date, as 2023-01-30")]
+Recipe = Annotated[
+    Path | None, typer.Option("--config", help="a recipe, whose [tool.NAME] are applied")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="a setting, as tool.miles.retries=1")
+]
 
 
 @app.callback()
@@ -30,6 +38,8 @@ def list_tools(
     ] = None,
     search: Search = None,
     today: Today = None,
+    config: Recipe = None,
+    settings: Set = None,
 ) -> None:
     """How each tool is called, which texts it can help, and what it cannot do.
 
@@ -42,7 +52,7 @@ def list_tools(
 
     console = Console(highlight=False)
     shown, missing = (names, {}) if names else _there(NAMES, search)
-    for tool in _tools(shown, search, today).values():
+    for tool in _tools(shown, _Given(search, today, config, settings)).values():
         console.print(tool.name, style="bold")
         for line in (tool.prompt.instruction, tool.helps, tool.limits):
             if line:
@@ -58,7 +68,7 @@ def list_tools(
         console.print(f"{name}: {remedy}", markup=False)
 
 
-@app.command("try")
+@app.command("try", context_settings={"ignore_unknown_options": True})  # -3 + 5 is none
 def try_tool(
     name: Annotated[str, typer.Argument(help="a name, or a place as units.py:convert")],
     argument: Annotated[str, typer.Argument(help="what stands between the parentheses")] = "",
@@ -67,6 +77,8 @@ def try_tool(
     ] = None,
     search: Search = None,
     today: Today = None,
+    config: Recipe = None,
+    settings: Set = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="show all calls that it led to, as a tree")
     ] = False,
@@ -78,15 +90,17 @@ def try_tool(
 
     Example: graft tools try calculator "(2 + 3) * 4" --trace
     """
-    from graft.cli.traces import draw_trace
+    from graft.cli.traces import draw_trace, require_picture
     from graft.errors import ToolError
     from graft.toolformer.call import parse_asked, render
     from graft.toolformer.tools.execute import Executor
     from graft.toolformer.tools.tool import Context
     from graft.toolformer.tools.tracing import Scope, ask_within, lines_of, printable
 
+    require_picture(trace_picture)
     executor, scope = Executor(), Scope()
-    chosen = _one_of(_tools([name], search, today, executor), tool)
+    given = _Given(search, today, config, settings)
+    chosen = _one_of(_tools([name], given, executor), tool)
     written = f'"{argument}"' if chosen.quoted else argument
     call = parse_asked(f"{chosen.name}({written})")
     if call is None:
@@ -116,6 +130,8 @@ def check(
     names: Annotated[list[str], typer.Argument(help="names, or places as units.py:convert")],
     search: Search = None,
     today: Today = None,
+    config: Recipe = None,
+    settings: Set = None,
 ) -> None:
     """Run the examples of tools: could a model learn from them when to call, and what for?
 
@@ -125,7 +141,7 @@ def check(
     from graft.toolformer.tools.check import check_tool
 
     well = True
-    for tool in _tools(names, search, today).values():
+    for tool in _tools(names, _Given(search, today, config, settings)).values():
         checked = check_tool(tool)
         for one in checked.tried:
             told = f"tells {', '.join(one.told)}" if one.told else "what follows is to work out"
@@ -216,13 +232,48 @@ def _there(names: Sequence[str], search: Path | None) -> tuple[list[str], dict[s
     return there, missing
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the options say of the tools that are opened."""
+
+    search: Path | None
+    today: str | None
+    config: Path | None
+    settings: list[str] | None
+
+
 def _tools(
-    names: list[str],
-    search: Path | None,
-    today: str | None,
-    executor: Executor | None = None,
+    names: list[str], given: _Given, executor: Executor | None = None
 ) -> dict[str, Tool]:
     from graft.cli.toolformer import day
     from graft.toolformer.functions import open_tools
+    from graft.toolformer.tools.described import ToolConfig, configured
+    from graft.toolformer.tools.toolbox import require_settings_of_tools
 
-    return open_tools(names, corpus=search, today=day(today), executor=executor)
+    config = _recipe(names, given)
+    search, today = given.search, day(given.today)
+    if config is not None:
+        search, today = search or config.search, today or config.today
+    found = open_tools(names, corpus=search, today=today, executor=executor)
+    if config is None:
+        return found
+    if given.config is None:  # a recipe may have other tools beside these
+        require_settings_of_tools(found, [f"tool.{name}" for name in config.tool])
+    return {
+        name: configured(tool, config.tool.get(name, ToolConfig()))
+        for name, tool in found.items()
+    }
+
+
+def _recipe(names: list[str], given: _Given) -> TeachConfig | None:
+    """The recipe that the tools are set by; of whichever corpus, for none is read."""
+    from graft.cli.overrides import as_overrides
+    from graft.config import load
+    from graft.toolformer.tools.loading import is_place
+    from graft.toolformer.workshop import TeachConfig
+
+    if given.config is None and not given.settings:
+        return None
+    named = names if given.config is None or any(map(is_place, names)) else None
+    overrides = [*as_overrides(corpus=".", tools=named), *(given.settings or [])]
+    return load(TeachConfig, given.config, overrides)

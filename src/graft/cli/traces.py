@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from graft.cli.plots import write_figure
+from graft.errors import ConfigError
 
 if TYPE_CHECKING:
     from graft.toolformer.tools.tracing import Trace
@@ -19,6 +20,16 @@ LONGEST_ROW = 90
 """Characters of a call in the picture."""
 _INDENT, _TEXT = 0.03, 0.72
 _COLOURS = {"answered": "#1b6f4b", "remembered": "#7a9cc6", "no answer": "#b5482a"}
+
+
+def require_picture(picture: Path | None) -> None:
+    """Raise ConfigError, before anything is asked, where a picture cannot be put."""
+    if picture is None:
+        return
+    if picture.suffix.lower() != ".png":
+        raise ConfigError(f"{picture}: the picture is a PNG; call it {picture.stem}.png")
+    if not picture.parent.is_dir():
+        raise ConfigError(f"{picture}: there is no folder {picture.parent}; make it first")
 
 
 def draw_trace(trace: Trace, picture: Path) -> None:

@@ -9,8 +9,10 @@ import datetime
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +26,7 @@ from graft.toolformer.tools.declared import FunctionConfig, read_function
 from graft.toolformer.tools.described import described_prompt, pattern_rules
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.generators import Endpoint, is_endpoint, load_generator
+from graft.toolformer.tools.loading import names_reader
 from graft.toolformer.tools.tool import Context, Question, Tool, no_calls
 from graft.toolformer.tools.toolbox import tools_by_name
 from graft.toolformer.tools.tracing import DEEPEST, Branch, Scope, ask_within, scope_of
@@ -31,10 +34,9 @@ from graft.toolformer.train import read_card
 from graft.toolformer.writing import RunConfig
 
 KIND = "model"
-_OF_FILES = re.compile(
-    r"(?P<kind>(?:model|openapi|search|qa):)?(?P<file>[^\s:]+)(?P<rest>.*)", re.DOTALL
-)
 _TAUGHT = Path("train", "toolformer", "model")
+_WORD = re.compile(r"\w+|[^\w\s]")
+"""Of a model whose tokens are not known: it has hardly a token that is longer."""
 _BEGUN = re.compile(r" ?\[(?=[A-Za-z]\w*\([^][\n]*\)\s*\Z)")
 
 
@@ -201,7 +203,7 @@ class _Function:
         """
         scope = scope_of(context)
         scope.bound(self.config.name, self.config.limits, self.config.cost)
-        prompt = self.config.filled(self.arguments.read(argument))
+        prompt = self._prompt(argument)
         if not self.tools:
             [answer] = self._continued([prompt])
         elif isinstance(self.generator, CausalGenerator):
@@ -216,7 +218,7 @@ class _Function:
         found = dict[int, str | ToolError]()
         for place, (argument, _) in enumerate(questions):
             try:
-                prompts[place] = self.config.filled(self.arguments.read(argument))
+                prompts[place] = self._prompt(argument)
             except ToolError as refusal:
                 found[place] = refusal
         try:
@@ -231,6 +233,17 @@ class _Function:
             except ToolError as refusal:
                 found[place] = refusal
         return [found[place] for place in range(len(questions))]
+
+    def _prompt(self, argument: str) -> str:
+        prompt = self.config.filled(self.arguments.read(argument))
+        if not (self._encoded(prompt) if prompt else ""):
+            raise ToolError("its prompt is empty; give it at least one word")
+        return prompt
+
+    def _encoded(self, prompt: str) -> Sequence[object]:
+        """The prompt's tokens, where they are known from here."""
+        local = self.generator
+        return local.model.encode(prompt) if isinstance(local, CausalGenerator) else prompt
 
     def _continued(self, prompts: Sequence[str]) -> list[str]:
         tokens, stop = self.config.limits.new_tokens, self.config.stop
@@ -257,17 +270,15 @@ class _Function:
 
     def _spoken(self, text: Text, scope: Scope) -> str:
         """The same with a model that only shows what it wrote: its text ends at an arrow."""
-        seen, plain = text.text, ""
-        for _ in range(self.decoding.max_calls + 1):
+        seen, plain, most = text.text, "", self.config.limits.new_tokens
+        for calls_left in range(self.decoding.max_calls, -1, -1):
             scope.require_time()
-            tokens = self.config.limits.new_tokens + self.decoding.call_tokens
+            tokens = most - _words_of(plain) + self.decoding.call_tokens * bool(calls_left)
             [more] = self.generator.generate([seen], max_tokens=tokens, stop=(ARROW,))
-            begun = _BEGUN.search(more)
-            call = None if begun is None else parse_asked(more[begun.end() :])
-            before = more if begun is None or call is None else more[: begun.start()]
+            before, call = _begun_in(more)
             plain += before
-            done = cut_at(plain, self.config.stop)
-            if call is None or done != plain:
+            done = _first_words(cut_at(plain, self.config.stop), most)
+            if call is None or done != plain or not calls_left or _words_of(plain) == most:
                 return done
             seen += f"{before} {render(self._asked(call, text, scope))}"
         return plain
@@ -291,15 +302,44 @@ class _Function:
 
 def seen_from(folder: Path, name: str) -> str:
     """A tool's name as it stands in a file of `folder`, a path in it seen from here."""
-    found = _OF_FILES.fullmatch(name)
-    if found is None or "//" in found["rest"]:
-        return name
-    file, kind = found["file"], found["kind"] or ""
-    if kind == "model:" or (kind and (folder / file).exists()):
-        return f"{kind}{folder / file}{found['rest']}"
-    if not kind and file.endswith(".py"):
-        return f"{folder / file}{found['rest']}"
-    return name
+    kind, _, address = name.partition(":")
+    match kind:
+        case "model":
+            return f"{kind}:{folder / address}"
+        case "openapi" | "mcp" | "mt":
+            return f"{kind}:{_words_seen_from(folder, address)}"
+        case "qa" if names_reader(name):
+            return f"{kind}:{_words_seen_from(folder, address)}"
+        case "search" | "qa" if _is_there(folder / address):
+            return f"{kind}:{folder / address}"
+        case file if file.endswith(".py"):
+            return f"{folder / file}:{address}"
+        case _:
+            return name
+
+
+def _words_seen_from(folder: Path, address: str) -> str:
+    """The words of an address, those that name something in `folder` as seen from here."""
+    try:
+        words = shlex.split(address)
+    except ValueError:  # quotes that do not close; who opens it says so
+        return address
+    seen = [_word_seen_from(folder, word) for word in words]
+    return address if seen == words else shlex.join(seen)
+
+
+def _word_seen_from(folder: Path, word: str) -> str:
+    setting, is_setting, place = word.rpartition("=")
+    if is_setting and setting == "reader":
+        return f"{setting}={model_seen_from(folder, place)}"
+    return str(folder / word) if word and _is_there(folder / word) else word
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or no name at all: a program's text
+        return False
 
 
 def model_seen_from(folder: Path, place: str) -> str:
@@ -318,6 +358,25 @@ def _decoding_of(config: FunctionConfig, place: str) -> RunConfig:
     told = fill(RunConfig, {**known, **given}, f"{place}: graft.json, run")
     tokens = config.limits.new_tokens
     return replace(told, max_new_tokens=tokens, rows=1, wait_for_tools=True)
+
+
+def _begun_in(written: str) -> tuple[str, Call | None]:
+    """What stands in front of the call that a text ends in, and the call; or all of it."""
+    begun = _BEGUN.search(written)
+    call = None if begun is None else parse_asked(written[begun.end() :])
+    return (
+        (written, None) if begun is None or call is None else (written[: begun.start()], call)
+    )
+
+
+def _words_of(text: str) -> int:
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def _first_words(text: str, most: int) -> str:
+    """`text` up to so many words and signs."""
+    beyond = next(islice(_WORD.finditer(text), most, None), None)
+    return text if beyond is None else text[: beyond.start()].rstrip()
 
 
 def _answer(written: str) -> str:

@@ -215,6 +215,11 @@ def read_merged(shop: Workshop) -> list[Merged]:
     return [MERGED.from_row(row) for row in read_shard(path)]
 
 
+def as_one_name(place: str) -> str:
+    """As it stands among names between commas."""
+    return '"{}"'.format(place.replace('"', '""')) if {*place} & {*',"'} else place
+
+
 def run_config_of(model: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """How a taught model is to be run, as its card says, some settings changed."""
     card = read_card(model) or {}
@@ -238,7 +243,7 @@ def tools_of(
     written = cast("list[dict[str, str]]", card["tools"])
     places = [tool.get("place", tool["name"]) for tool in written]
     if names is None and (own := [place for place in places if is_place(place)]):
-        every = ",".join(places)
+        every = ",".join(as_one_name(place) for place in places)
         raise ConfigError(
             f"{folder}: was taught '{own[0]}', which is not run unasked; name its tools: "
             f"--tools {shlex.quote(every)}"

@@ -17,7 +17,6 @@ from graft.toolformer.tools.documents import (
     Meter,
     fingerprint_of,
     read_documents,
-    read_passages,
     source_files,
 )
 from graft.toolformer.tools.hypertext import text_of_page
@@ -29,8 +28,8 @@ pytest.importorskip("mwparserfromhell")
 @pytest.mark.parametrize("name", ["wiki.xml", "wiki.xml.bz2"])
 def test_an_article_is_read_as_its_prose(tmp_path: Path, name: str) -> None:
     dump = write_dump(tmp_path / name, [page("Osk", OSK), page("R", "x", redirect="Osk")])
-    assert list(read_passages(dump)) == [Passage("Osk", OSK_TEXT)]
-    assert list(read_passages(tmp_path)) == [Passage("Osk", OSK_TEXT)]
+    assert source_files(tmp_path) == [dump]
+    assert passages_of(list(read_documents(dump))) == [Passage("Osk", OSK_TEXT)]
 
 
 def test_redirects_and_other_namespaces_are_left_out_by_name(tmp_path: Path) -> None:

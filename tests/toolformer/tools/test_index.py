@@ -1,3 +1,4 @@
+import gzip
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,16 +107,32 @@ def test_the_same_source_gives_the_same_answers_whenever_it_is_built(tmp_path: P
 def test_a_failed_build_leaves_the_old_index_and_nothing_else(tmp_path: Path) -> None:
     source = texts_in(tmp_path / "texts", a="Alpha.")
     path = build_index(source, tmp_path / "i" / "i.sqlite")
-    (source / "b.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"b\.txt"):
+    (source / "b.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"b\.parquet"):
         build_index(source, path)
     assert [file.name for file in path.parent.iterdir()] == ["i.sqlite"]
     assert Index(path).find("alpha") == [Passage("a", "Alpha.")]
 
 
-def test_a_source_without_a_word_is_refused(tmp_path: Path) -> None:
+def test_records_that_cannot_be_used_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "a.jsonl.gz"
+    lines = '{"text": "Alpha."}\n{"title": "t"}\n{broken\n{"text": " "}\n{"id": 1}\n'
+    source.write_bytes(gzip.compress(lines.encode()))
+    index = Index(build_index(source, tmp_path / "i.sqlite"))
+    assert index.find("alpha") == [Passage("a", "Alpha.")]
+    assert caplog.messages == [
+        f"{source}: left out: 2 its 'text' is missing or no string (first: a.jsonl.gz, line 2);"
+        " 1 not JSON in UTF-8 (first: a.jsonl.gz, line 3)"
+    ]
+
+
+def test_a_source_without_a_word_is_refused_with_what_was_left_out(tmp_path: Path) -> None:
     source = texts_in(tmp_path / "texts", a=" \n ")
-    with pytest.raises(DataError, match="holds no text"):
+    with pytest.raises(
+        DataError, match=r"holds no text: 1 no text \(first: a\.txt, record 1\)"
+    ):
         build_index(source, tmp_path / "i.sqlite")
     assert not (tmp_path / "i.sqlite").exists()
 

@@ -1,6 +1,7 @@
 """An index of large texts is built in steps, killed and continued, and never mixed up."""
 
 import fcntl
+import gzip
 import json
 import os
 import random
@@ -46,6 +47,7 @@ def write_texts(folder: Path, records: int) -> Path:
     (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
     pq.write_table(pa.Table.from_pylist(rows[half:]), folder / "b.parquet", row_group_size=50)
     (folder / "c.txt").write_text("\n".join(f"Line {n} of a long text." for n in range(3000)))
+    (folder / "c.txt.gz").write_bytes(gzip.compress(b"A packed text.\n" * 3000))
     (folder / "d.md").write_bytes(b"good\n\xff\xfe")
     write_dump(folder / "e.xml.bz2", articles(max(10, records // 10)))
     return folder
@@ -69,9 +71,9 @@ def test_an_index_of_every_kind_of_file_says_what_is_in_it(tmp_path: Path) -> No
     assert found.exit_code == 0, found.output
     said = found.output
     told = read_indexed(tmp_path / "ix")
-    assert told.documents == 40 + 1 + 10
+    assert told.documents == 40 + 2 + 10
     assert told.paragraphs == Index(tmp_path / "ix").passages
-    assert f"51 documents, {told.paragraphs:,} paragraphs" in said
+    assert f"52 documents, {told.paragraphs:,} paragraphs" in said
     for left in (
         "10 a redirect (first: e.xml.bz2, record 2)",
         "10 no article (talk, template, ...) (first: e.xml.bz2, record 3)",

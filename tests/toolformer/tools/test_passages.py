@@ -1,4 +1,6 @@
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,10 +13,16 @@ from graft.errors import DataError
 from graft.toolformer.tools.documents import (
     SUFFIXES,
     fingerprint_of,
-    read_passages,
+    read_documents,
     source_files,
 )
 from graft.toolformer.tools.passages import Passage, cut
+
+
+def passages_in(source: Path) -> list[Passage]:
+    found = [one for path in source_files(source) for one in read_documents(path)]
+    assert not any(one.broken for one in found)
+    return [passage for one in found for passage in one.passages]
 
 
 def test_every_kind_of_file_is_read_in_the_order_of_names(tmp_path: Path) -> None:
@@ -32,20 +40,24 @@ def test_every_kind_of_file_is_read_in_the_order_of_names(tmp_path: Path) -> Non
     )
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     (tmp_path / ".hidden.txt").write_text("hidden")
-    assert list(read_passages(tmp_path)) == [
+    (tmp_path / "e_hill.txt.gz").write_bytes(gzip.compress("Lörn is a hill.".encode()))
+    (tmp_path / "f.jsonl.gz").write_bytes(gzip.compress(b'{"text": "Packed."}\n'))
+    assert passages_in(tmp_path) == [
         Passage("Lind Mara", "A painter."),
         Passage("a", "No title."),
         Passage("b river", "The Osk is long. It is cold."),
         Passage("T", "Two"),
         Passage("d", "Three"),
         Passage("c", "# Tovel A town."),
+        Passage("e hill", "Lörn is a hill."),
+        Passage("f", "Packed."),
     ]
 
 
 def test_one_file_may_be_the_whole_source(tmp_path: Path) -> None:
     path = tmp_path / "river.txt"
     path.write_text("The Osk is long.")
-    assert list(read_passages(path)) == [Passage("river", "The Osk is long.")]
+    assert passages_in(path) == [Passage("river", "The Osk is long.")]
 
 
 def test_long_texts_are_cut_at_the_ends_of_sentences_near_a_hundred_words() -> None:
@@ -84,16 +96,42 @@ def test_halves_of_characters_do_not_get_through() -> None:
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl, line 1: not JSON"),
         ("a.txt", b"good\n\xff\xfe\x00", r"a\.txt: not UTF-8"),
         ("a.md", b"good\nbad \x00\x01\n", r"a\.md, line 2: a binary file"),
-        ("a.parquet", b"", r"a\.parquet: not a whole Parquet file"),
-        ("a.parquet", b"PAR1 and then nothing", r"a\.parquet: not a whole Parquet file"),
     ],
 )
-def test_what_cannot_be_read_is_named_by_file_and_record(
+def test_a_record_that_cannot_be_used_is_named_by_file_and_place(
     tmp_path: Path, name: str, content: bytes, where: str
 ) -> None:
+    path = tmp_path / name
+    for suffix, written in (("", content), (".gz", gzip.compress(content))):
+        packed = path.with_name(name + suffix)
+        packed.write_bytes(written)
+        [told] = [one.told(path) for one in read_documents(packed) if one.broken]
+        assert re.search(where, told)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.parquet", b"", "not a whole Parquet file"),
+        ("a.parquet", b"PAR1 and then nothing", "not a whole Parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}' * 99)[:-9], "damaged or cut short"),
+        ("a.txt.gz", b"plain", "damaged or cut short"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_its_name(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=where):
-        list(read_passages(tmp_path))
+    with pytest.raises(DataError, match=rf"{name}: {said}"):
+        passages_in(tmp_path)
+
+
+def test_a_row_that_is_not_utf_8_is_left_out_alone(tmp_path: Path) -> None:
+    broken = pa.array([b"One.", b"\xff\xfe", b"Three."]).view(pa.string())
+    pq.write_table(pa.table({"text": broken}), tmp_path / "a.parquet")
+    found = list(read_documents(tmp_path / "a.parquet"))
+    assert [(one.where, one.reason) for one in found if one.broken] == [("row 2", "not UTF-8")]
+    assert [one.text for good in found for one in good.passages] == ["One.", "Three."]
 
 
 def test_a_truncated_or_textless_parquet_is_named(tmp_path: Path) -> None:
@@ -102,10 +140,10 @@ def test_a_truncated_or_textless_parquet_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
-        list(read_passages(path))
+        passages_in(path)
     pq.write_table(pa.table({"title": ["a"]}), path)
-    with pytest.raises(DataError, match=r"a\.parquet, row 1: its 'text' is missing"):
-        list(read_passages(path))
+    [textless] = read_documents(path)
+    assert "a.parquet, row 1: its 'text' is missing" in textless.told(path)
 
 
 def test_a_missing_empty_or_foreign_source_is_refused(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ class FunctionConfig:
             raise ValueError(
                 "'max_result_characters' and 'most_calls' begin at 1, and 'cost' at 0"
             )
+        if self.limits.cost is not None and self.cost > self.limits.cost:
+            raise ValueError(
+                f"'cost' {self.cost:g} is above 'limits.cost' {self.limits.cost:g}, so no call"
+                " would be answered; raise the limit"
+            )
         if not all(self.stop):
             raise ValueError("'stop' holds an empty text")
         _require_slots(self.prompt, self.arguments)

@@ -1,23 +1,29 @@
 """The documents of a user's texts, one at a time: what an index is made of.
 
 Reads `.txt` and `.md` (the file's name is the title), `.jsonl` and `.parquet` (`text`, and
-`title` where there is one), Wikipedia dumps (`.xml`, `.xml.bz2`) and `.zim` files, in a stream:
-memory does not grow with the corpus.
+`title` where there is one), all but the last gzipped too, Wikipedia dumps (`.xml`, `.xml.bz2`)
+and `.zim` files, in a stream: memory does not grow with the corpus.
 """
 
 import codecs
 import contextlib
+import gzip
 import hashlib
+import io
 import json
+import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from graft.errors import DataError
 from graft.toolformer.tools.passages import WORDS_PER_PASSAGE, Passage, cut
 
-TEXTS = (".jsonl", ".md", ".parquet", ".txt")
+if TYPE_CHECKING:
+    import pyarrow
+
+TEXTS = (".jsonl", ".md", ".parquet", ".txt", ".jsonl.gz", ".md.gz", ".txt.gz")
 ENCYCLOPEDIAS = (".xml", ".xml.bz2", ".zim")
 SUFFIXES = TEXTS + ENCYCLOPEDIAS
 LONGEST_LINE = 64 << 20
@@ -48,10 +54,6 @@ class Document:
     def told(self, path: Path) -> str:
         """Where it is and what is wrong with it."""
         return f"{path}{', ' * bool(self.where)}{self.where}: {self.reason}"
-
-    def refused(self, path: Path) -> NoReturn:
-        """Raise DataError, by the place of the record."""
-        raise DataError(f"{self.told(path)}; mend it or take it out")
 
 
 @dataclass(slots=True)
@@ -111,19 +113,6 @@ def look_at(source: Path) -> Generator[int, None, str]:
     return digest.hexdigest()
 
 
-def read_passages(source: Path) -> Iterator[Passage]:
-    """Every passage of `source`, in the order of its files and their records.
-
-    Raises:
-        DataError: a file or record that cannot be used, by its name and number.
-    """
-    for path in source_files(source):
-        for found in read_documents(path):
-            if found.broken:
-                found.refused(path)
-            yield from found.passages
-
-
 def read_documents(
     path: Path, start: int = 1, meter: Meter | None = None, workers: int = 1
 ) -> Iterator[Document]:
@@ -143,7 +132,7 @@ def read_documents(
         from graft.toolformer.tools.dumps import read_dump
 
         return read_dump(path, start, meter, workers)
-    match path.suffix.lower():
+    match _bare(path).suffix.lower():
         case ".zim":
             from graft.toolformer.tools.zim import read_zim
 
@@ -161,12 +150,30 @@ def refusal_told(path: Path) -> Generator[None]:
     """Turns the system's refusal to read `path` into a DataError that names it."""
     try:
         yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}: damaged or cut short ({error}); get the whole file again, or take it out"
+        ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _ends(path: Path, suffixes: Iterable[str]) -> bool:
     return path.name.lower().endswith(tuple(suffixes))
+
+
+def _bare(path: Path) -> Path:
+    """The path as it would be unpacked."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, raw: IO[bytes]) -> Generator[IO[bytes]]:
+    if path.suffix.lower() != ".gz":
+        yield raw
+        return
+    with gzip.open(raw) as file:
+        yield cast("IO[bytes]", file)
 
 
 def _is_dump(path: Path) -> bool:
@@ -178,12 +185,12 @@ def _text_file(path: Path, start: int, meter: Meter) -> Iterator[Document]:
     """The file as one document, if it is text to its end."""
     if start == 1:
         flaw = _flaw(path)
-        yield flaw or Document(1, cut(path.stem, _text_lines(path, meter)))
+        yield flaw or Document(1, cut(_bare(path).stem, _text_lines(path, meter)))
 
 
 def _flaw(path: Path) -> Document | None:
     decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
-    with refusal_told(path), path.open("rb") as file:
+    with refusal_told(path), path.open("rb") as raw, _unpacked(path, raw) as file:
         while True:
             block = file.read(_AT_ONCE)
             try:
@@ -200,20 +207,21 @@ def _flaw(path: Path) -> Document | None:
 
 
 def _text_lines(path: Path, meter: Meter) -> Iterator[str]:
-    with refusal_told(path), path.open(encoding="utf-8-sig") as file:
-        while line := file.readline(_AT_ONCE):
-            meter.at += len(line)
+    with refusal_told(path), path.open("rb") as raw, _unpacked(path, raw) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig")
+        while line := lines.readline(_AT_ONCE):
+            meter.at = raw.tell()
             yield line
 
 
 def _json_lines(path: Path, start: int, meter: Meter) -> Iterator[Document]:
-    with refusal_told(path), path.open("rb") as file:
+    with refusal_told(path), path.open("rb") as raw, _unpacked(path, raw) as file:
         number = 0
         while line := file.readline(LONGEST_LINE):
             number, whole = number + 1, line
             while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                 line = file.readline(LONGEST_LINE)
-            meter.at = file.tell()
+            meter.at = raw.tell()
             if number >= start and whole.strip():
                 yield _of_line(path, number, whole)
 
@@ -240,7 +248,7 @@ def _of_record(path: Path, number: int, record: object, where: str) -> Document:
         reason = "its 'text' is missing or no string"
         return Document(number, reason=reason, broken=True, where=where)
     return Document(
-        number, cut(title if isinstance(title, str) and title else path.stem, [text])
+        number, cut(title if isinstance(title, str) and title else _bare(path).stem, [text])
     )
 
 
@@ -258,12 +266,29 @@ def _parquet_rows(path: Path, start: int, meter: Meter) -> Iterator[Document]:
                     number += file.metadata.row_group(group).num_rows
                     continue
                 for batch in file.iter_batches(_BATCH_ROWS, [group], columns):
-                    for record in batch.to_pylist():
+                    for record in _records(batch):
                         number += 1
                         if number >= start:
                             meter.at = size * number // rows
-                            yield _of_record(path, number, record, f"row {number}")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}, row {number + 1} or one of the next: not UTF-8") from None
+                            yield _of_row(path, number, record)
     except (pyarrow.ArrowException, OSError) as broken:
         raise DataError(f"{path}: not a whole Parquet file ({broken})") from None
+
+
+def _of_row(path: Path, number: int, record: object) -> Document:
+    where = f"row {number}"
+    if record is None:
+        return Document(number, reason="not UTF-8", broken=True, where=where)
+    return _of_record(path, number, record, where)
+
+
+def _records(batch: "pyarrow.RecordBatch") -> Iterator[object]:
+    """The rows one by one, None for one that is not UTF-8: Parquet does not look at that."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for index in range(batch.num_rows):
+            try:
+                yield from batch.slice(index, 1).to_pylist()
+            except UnicodeDecodeError:
+                yield None

@@ -4,6 +4,7 @@ SQLite's FTS5 finds words, or in a large index tantivy, whose lists then lie bes
 file. An index is written whole or not at all, and again only when its source has changed.
 """
 
+import logging
 import math
 import os
 import re
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,11 +22,12 @@ from pathlib import Path
 
 from graft.errors import DataError
 from graft.store.whole import PARTIAL, writing
-from graft.toolformer.tools.documents import fingerprint_of, read_passages
-from graft.toolformer.tools.index_writer import WORDS, IndexWriter
+from graft.toolformer.tools.documents import fingerprint_of, read_documents, source_files
+from graft.toolformer.tools.index_writer import WORDS, IndexWriter, State
 from graft.toolformer.tools.passages import Passage
 from graft.toolformer.tools.tantivy_words import WordLists
 
+_log = logging.getLogger(__name__)
 MAX_QUERY_CHARACTERS = 1000
 MAX_TERMS = 32
 """Longer queries are cut: each term costs a pass over its passages."""
@@ -56,8 +58,10 @@ class _Meta:
 def build_index(source: Path, index: Path) -> Path:
     """Make `index` an index of `source`, unless it already is; gives `index` back.
 
+    A record that cannot be used is left out; a warning counts these and names the first.
+
     Raises:
-        DataError: the source is missing, empty, or holds what cannot be read.
+        DataError: the source is missing, damaged, or holds no text.
         StoreError: the index cannot be written.
     """
     fingerprint = fingerprint_of(source)
@@ -182,14 +186,29 @@ def read_terms(text: str) -> list[str]:
 
 def _write(source: Path, fingerprint: str, unfinished: Path) -> None:
     with IndexWriter(unfinished) as writer:
-        passages = read_passages(source)
+        broken = set[str]()
+        passages = _read(source, writer.state, broken)
         while some := list(islice(passages, _PASSAGES_PER_STEP)):
-            writer.state.passages += len(some)
             writer.write(some)
-        if not writer.state.passages:
-            raise DataError(f"{source}: holds no text")
+        writer.state.require_text(str(source))
+        if broken:
+            _log.warning("%s: left out: %s", source, writer.state.told(sorted(broken)))
         deque(writer.join(), maxlen=0)
         writer.finish(fingerprint)
+
+
+def _read(source: Path, state: State, broken: set[str]) -> Iterator[Passage]:
+    """Every passage of `source`, counted; puts into `broken` why records are left out."""
+    for path in source_files(source):
+        for found in read_documents(path):
+            state.passages_of_record = 0
+            for passage in found.passages:
+                state.passages += 1
+                state.passages_of_record += 1
+                yield passage
+            state.count(found, path)
+            if found.broken and found.reason:
+                broken.add(found.reason)
 
 
 def _read_meta(path: Path) -> _Meta | None:

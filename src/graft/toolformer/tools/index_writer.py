@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from graft.errors import StoreError
+from graft.errors import DataError, StoreError
+from graft.toolformer.tools.documents import Document
 from graft.toolformer.tools.passages import Passage
 from graft.toolformer.tools.tantivy_words import add_rows
 
@@ -27,6 +28,7 @@ TABLE: dict[Engine, str] = {
     " USING fts5(title, text, tokenize = 'porter unicode61 remove_diacritics 2');\n",
     "tantivy": "CREATE TABLE passage (title TEXT NOT NULL, text TEXT NOT NULL);\n",
 }
+NO_TEXT = "no text"
 WORDS = "words"
 """The folder of tantivy's lists, beside SQLite's file."""
 CACHE_KIB, LISTS_BYTES = 32 << 10, 16 << 20
@@ -55,6 +57,29 @@ class State:
     documents: int = 0
     left_out: dict[str, int] = field(default_factory=dict[str, int])
     first_left_out: dict[str, str] = field(default_factory=dict[str, str])
+
+    def count(self, found: Document, path: Path) -> None:
+        """Put a document among those that are in, or among those left out, by its reason."""
+        reason = found.reason or ("" if self.passages_of_record else NO_TEXT)
+        if not reason:
+            self.documents += 1
+            return
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+        where = found.where or f"record {found.number}"
+        self.first_left_out.setdefault(reason, f"{path.name}, {where}")
+
+    def told(self, reasons: Iterable[str]) -> str:
+        """What was left out for these reasons, each with the first place."""
+        return "; ".join(
+            f"{self.left_out[reason]} {reason} (first: {self.first_left_out[reason]})"
+            for reason in reasons
+        )
+
+    def require_text(self, source: str) -> None:
+        """Raise DataError, with what was left out, where nothing is in."""
+        if not self.passages:
+            left = self.told(self.left_out)
+            raise DataError(f"{source}: holds no text{left and f': {left}'}")
 
 
 class IndexWriter:

@@ -14,7 +14,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import cast
 
-from graft.errors import ConfigError, DataError, StoreError
+from graft.errors import ConfigError, StoreError
 from graft.store.runs import Run, read_json
 from graft.toolformer.tools.documents import (
     Document,
@@ -30,7 +30,6 @@ from graft.toolformer.tools.tantivy_words import require_tantivy
 
 PASSAGES_PER_STEP, SECONDS_PER_STEP = 10_000, 2.0
 """So much is lost at most where the command is killed."""
-NO_TEXT = "no text"
 
 _MB = 1_000_000
 
@@ -90,8 +89,7 @@ def index_texts(
             run.folder(STAGE)
             with IndexWriter(index_file(out), engine) as writer:
                 yield from _build(writer, files, total, workers)
-                if not writer.state.passages:
-                    raise DataError(f"{', '.join(map(str, sources))}: holds no text")
+                writer.state.require_text(", ".join(map(str, sources)))
                 if not writer.finished:
                     writer.finish(_fingerprint(prints, engine))
                 state = writer.state
@@ -159,7 +157,7 @@ def _steps(
                 if len(pending) >= PASSAGES_PER_STEP:
                     yield pending
                     pending, since = list[Passage](), time.monotonic()
-            _count(found, path, state)
+            state.count(found, path)
             state.record, state.passages_of_record = found.number + 1, 0
             if time.monotonic() - since > SECONDS_PER_STEP:
                 yield pending
@@ -173,16 +171,6 @@ def _done_of(found: Document, state: State) -> int:
     done = state.passages_of_record if found.number == state.record else 0
     state.record, state.passages_of_record = found.number, done
     return done
-
-
-def _count(found: Document, path: Path, state: State) -> None:
-    reason = found.reason or ("" if state.passages_of_record else NO_TEXT)
-    if not reason:
-        state.documents += 1
-        return
-    state.left_out[reason] = state.left_out.get(reason, 0) + 1
-    where = found.where or f"record {found.number}"
-    state.first_left_out.setdefault(reason, f"{path.name}, {where}")
 
 
 def _megabytes(size: int) -> int:

@@ -93,8 +93,9 @@ def search_tool(
         snippet_words=snippet_words,
         by_text=apart,
         version=f"1 {opened.fingerprint[:16]} {passages} {snippet_words}{' apart' * apart}",
-        limits="Finds words, not meanings (BM25); quotes the best sentence, at most "
-        f"{snippet_words} words of it.",
+        limits="Finds words, not meanings (BM25), where spaces or signs stand between them: of"
+        " Chinese, Japanese or Thai hardly any; quotes the best sentence, at most"
+        f" {snippet_words} words of it.",
     )
 
 
