@@ -2,7 +2,8 @@
 
 A server's descriptions and answers are data: they are cut, checked against its schemas, and
 never run. One connection is kept for all calls; where it breaks, or gives no sign of life after
-an answer that was late, the next call connects anew.
+an answer that was late, the next call connects anew. Whose call it broke under cannot be told,
+so each of them is asked once more, alone.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import json
 import logging
 import shlex
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -92,6 +94,7 @@ class Server:
         self._where = _where(address)
         self._lock = threading.Lock()
         self._lines: list[_Line] = []
+        self._again = _Again(self._where)
         weakref.finalize(self, _close_all, self._lines)
 
     def offered(self) -> list[mcp.types.Tool]:
@@ -107,6 +110,8 @@ class Server:
     ) -> str:
         """What a tool answers, within so many seconds, or while anybody waits for the call.
 
+        It is asked a second time, alone, where the connection broke under it.
+
         Raises:
             ToolError: it has no answer; a `LateError` if not in time, or the server is away.
         """
@@ -118,9 +123,16 @@ class Server:
         try:
             line = self._line()
             left = seconds_left(LONGEST_SECONDS) if seconds is None else seconds
-            return cut_secrets(_text_of(line.wait(asked, left)), keys)
+            ends = time.monotonic() + left
+            try:
+                found = line.wait(asked, left)
+            except _BrokenError:
+                found = self._again.wait(asked, ends)
+            return cut_secrets(_text_of(found), keys)
+        except LateError as error:
+            raise LateError(cut_secrets(str(error), keys)) from None
         except ToolError as error:
-            raise type(error)(cut_secrets(str(error), keys)) from None
+            raise ToolError(cut_secrets(str(error), keys)) from None
 
     def close(self) -> None:
         """End the connection, and the server if it was started here."""
@@ -134,6 +146,49 @@ class Server:
             if not self._lines:
                 self._lines.append(_Line(self._where))
             return self._lines[-1]
+
+
+class _BrokenError(LateError):
+    """The connection ended under a call, this one's fault or another's."""
+
+
+class _Again:
+    """Asks what a connection broke under, one after the other, on a connection of their own."""
+
+    def __init__(self, where: "mcp.StdioServerParameters | Site") -> None:
+        self._where = where
+        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._waiting = 0
+        self._line: _Line | None = None
+
+    def wait(self, work: _Work[_T], ends: float) -> _T:
+        """As `_Line.wait`, till then."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            return self._alone(work, ends)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._hang_up()
+
+    def _alone(self, work: _Work[_T], ends: float) -> _T:
+        if not self._turn.acquire(timeout=max(0.0, ends - time.monotonic())):
+            raise LateError("the server is away: no time was left to ask it again")
+        try:
+            if self._line is not None and not self._line.is_there():
+                self._hang_up()
+            if self._line is None:
+                self._line = _Line(self._where)
+            return self._line.wait(work, max(0.0, ends - time.monotonic()))
+        finally:
+            self._turn.release()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.end()
+            self._line = None
 
 
 class _Line:
@@ -155,6 +210,7 @@ class _Line:
 
         Raises:
             ToolError: the server refuses; a `LateError` if not in time, or it is away.
+            _BrokenError: it was connected, and is no more.
         """
         try:
             client = self._client.result(CONNECT_SECONDS)
@@ -166,7 +222,7 @@ class _Line:
         try:
             asked = asyncio.run_coroutine_threadsafe(work(client), self._loop)
         except RuntimeError as ended:
-            raise LateError("the server is away: the connection has ended") from ended
+            raise _BrokenError("the server is away: the connection has ended") from ended
         try:
             return asked.result(seconds)
         except TimeoutError:
@@ -177,10 +233,11 @@ class _Line:
             if self._thread.is_alive() and not _is_closed(error):
                 raise ToolError(f"the server says: {error!s:.200}") from None
             self.broken = True
-            raise LateError(f"the server is away: {error!s:.200}") from None
+            raise _BrokenError(f"the server is away: {error!s:.200}") from None
         except Exception as error:  # whatever the SDK raises at what a server sends
             self.broken = True
-            raise LateError(f"the server is away: {_innermost(error)!s:.200}") from error
+            told = f"{_innermost(error)!s:.200}" or "the connection has ended"
+            raise _BrokenError(f"the server is away: {told}") from error
 
     def is_there(self) -> bool:
         """Whether the server can be asked; one that was late is asked for a sign of life."""
@@ -194,11 +251,15 @@ class _Line:
             self.late = self.broken
         return not self.broken
 
-    def close(self) -> None:
-        """End the connection, and the server if it was started here."""
+    def end(self) -> None:
+        """End the connection, and the server if it was started here, without waiting."""
         self.broken = True
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._end.set)
+
+    def close(self) -> None:
+        """End the connection, and the server if it was started here."""
+        self.end()
         self._thread.join(END_SECONDS)
 
     def _keep(self, where: "mcp.StdioServerParameters | Site") -> None:
