@@ -17,6 +17,7 @@ from urllib.parse import quote, urljoin
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.openapi_documents import Table, read_document
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
@@ -102,7 +103,7 @@ class Operation:
         return Request(self.method, url, query, headers, body or whole)
 
 
-def operation_tools(address: str) -> list[Tool]:
+def operation_tools(address: str, offers: Offers = ASKED_ANEW) -> list[Tool]:
     """The operations that the OpenAPI document at `address` describes.
 
     Args:
@@ -110,6 +111,7 @@ def operation_tools(address: str) -> list[Tool]:
             may lie at private addresses (the host of a URL is one of them), and
             `SCHEME=VARIABLE`: the secret of the environment for one of the document's
             security schemes.
+        offers: who says what stands at a URL.
 
     Raises:
         ConfigError: the document cannot be read, or describes nothing; a secret is missing, or
@@ -120,14 +122,14 @@ def operation_tools(address: str) -> list[Tool]:
     is_url = where.startswith(("http://", "https://"))
     if is_url:
         allowed.append(_authority(where))
-    document = read_document(where, allowed)
+    document = read_document(where, allowed, offers)
     base = _base(document, where if is_url else None, address)
     told = f"the OpenAPI document '{where}'"
     try:
         schemes, operations = _schemes(document), _first_operations(document, base, told)
     except ConfigError as error:
         raise ConfigError(f"{told}: {error}") from error
-    keys = document_keys(variables, schemes, told)
+    keys = document_keys(variables, schemes, told, needed=offers.asks)
     if keys:
         require_named(base, allowed, told)
     makers = [functools.partial(_tool, one, document, allowed, keys) for one in operations]
