@@ -66,6 +66,21 @@ def test_a_tool_is_tried(units: str) -> None:
     assert "cannot stand in a call" in said("try", "calculator", "[1]", status=1)
 
 
+def test_what_a_check_shows_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from graft.errors import ToolError\n"
+        "from graft.toolformer.tools.function import tool\n\n"
+        "@tool(name='Odd', examples=['Say [Odd(\"a\")] a.', 'Say [Odd(\"b\")] b.'])\n"
+        "def odd(text: str) -> str:\n"
+        "    if text == 'b':\n"
+        "        raise ToolError('\\x1b]0;mine\\x07')\n"
+        "    return f'\\x1b[31m{text}'\n"
+    )
+    shown = said("check", f"{tmp_path / 'odd.py'}:odd", status=1)
+    assert not {"\x1b", "\x07"} & set(shown)
+    assert shown.count("\ufffd") == 5
+
+
 def test_where_a_place_brings_several_one_is_named(tmp_path: Path) -> None:
     document = {"openapi": "3.1.0", "servers": [{"url": "http://127.0.0.1:1"}]}
     paths = {f"/{name}": {"get": {"operationId": name}} for name in ("one", "two")}

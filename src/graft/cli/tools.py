@@ -139,6 +139,7 @@ def check(
     """
     from graft.toolformer.call import render
     from graft.toolformer.tools.check import check_tool
+    from graft.toolformer.tools.tracing import printable
 
     well = True
     for tool in _tools(names, _Given(search, today, config, settings)).values():
@@ -146,9 +147,10 @@ def check(
         for one in checked.tried:
             told = f"tells {', '.join(one.told)}" if one.told else "what follows is to work out"
             said = f"no answer: {one.error}" if one.error else told
-            typer.echo(f"{render(one.call)}  {said}  ({1000 * one.seconds:.1f} ms)")
+            line = f"{render(one.call)}  {said}  ({1000 * one.seconds:.1f} ms)"
+            typer.echo(printable(line))
         for fault in checked.faults:
-            typer.echo(f"{tool.name}: {fault}")
+            typer.echo(printable(f"{tool.name}: {fault}"))
         well &= checked.learnable
         verdict = "a model could learn it from its examples" if checked.learnable else "mend it"
         typer.echo(f"{tool.name}: {verdict}")

@@ -27,6 +27,7 @@ from graft.toolformer.tools.described import described_prompt, pattern_rules
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.generators import Endpoint, is_endpoint, load_generator
 from graft.toolformer.tools.loading import names_reader
+from graft.toolformer.tools.offers import ASKED_ANEW
 from graft.toolformer.tools.tool import Context, Question, Tool, no_calls
 from graft.toolformer.tools.toolbox import tools_by_name
 from graft.toolformer.tools.tracing import DEEPEST, Branch, Scope, ask_within, scope_of
@@ -72,6 +73,7 @@ def open_tools(
         index_folder=index_folder,
         apart=apart,
         kinds={KIND: lambda address: [opening.open(Path(address))]},
+        offers=opening.executor.answers or ASKED_ANEW,
     )
 
 
@@ -122,6 +124,7 @@ class _Opening:
                 today=self.today,
                 index_folder=self.index_folder,
                 kinds={KIND: nested},
+                offers=self.executor.answers or ASKED_ANEW,
             )
             depth = 1 + max(depths)
             if depth > config.limits.depth:

@@ -11,7 +11,7 @@ from graft.toolformer.tools import reaching, servers
 from graft.toolformer.tools.described import ToolConfig, configured
 from graft.toolformer.tools.execute import Executor
 from graft.toolformer.tools.servers import server_tools
-from graft.toolformer.tools.tool import Context, Tool
+from graft.toolformer.tools.tool import Context, LateError, Tool
 from processes import told_its_port
 
 ANSWERS = """
@@ -31,6 +31,8 @@ def answer(asked):
         text = given["arguments"]["text"]
         if text == "hang":
             time.sleep(60)
+        if text == "die":
+            os._exit(1)
         if text in ("flood", "packed"):
             return text
         told = str(os.getpid()) if text == "who" else text
@@ -124,6 +126,36 @@ def test_who_hangs_or_floods_at_one_call_is_begun_anew_for_the_next(
     again = said(in_time(say, 30.0), "who")
     assert again.isdecimal()
     assert again != first
+
+
+def test_who_dies_at_one_call_is_asked_the_others_again(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(PIPED)
+    [say] = server_tools(f"{sys.executable} {tmp_path / 'server.py'}")
+    texts = [f"{number}" for number in range(30)]
+    texts[7] = "die"
+    answers = Executor().answer_all(in_time(say, 60.0), [(one, Context()) for one in texts])
+    refused = answers.pop(texts.index("die"))
+    assert isinstance(refused, LateError)
+    assert str(refused).startswith("the server is away")
+    texts.remove("die")
+    assert answers == texts
+
+
+def test_who_hangs_at_one_call_is_asked_anew_what_stood_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "SIGN_SECONDS", 0.3)
+    (tmp_path / "server.py").write_text(PIPED)
+    [say] = server_tools(f"{sys.executable} {tmp_path / 'server.py'}")
+    executor, patient = Executor(), in_time(say, 60.0)
+    hangs = executor.submit(in_time(say, 0.5), "hang", Context())
+    time.sleep(0.1)
+    behind = executor.submit(patient, "behind", Context())
+    with pytest.raises(LateError):
+        hangs.result()
+    time.sleep(0.1)
+    assert said(patient, "so") == "so"
+    assert behind.result() == "behind"
 
 
 def test_who_was_late_and_is_there_is_asked_on(tmp_path: Path) -> None:

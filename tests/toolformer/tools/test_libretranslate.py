@@ -124,6 +124,18 @@ def test_a_refusal_is_no_answer(service: Service, status: int, kind: type[ToolEr
     assert type(refused) is kind
 
 
+def test_the_key_that_a_server_echoes_is_cut_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "sekrit-key-123")
+    server = LibreTranslate(service.url, "en")
+    service.behave = lambda handler: handler.send({"error": "bad key sekrit-key-123"}, 403)
+    [refused] = server.translate([("so", "es")])
+    assert str(refused) == 'the server says 403: {"error": "bad key ..."}'
+    service.behave = lambda handler: handler.send({"translatedText": ["sekrit-key-123 so"]})
+    assert server.translate([("so", "es")]) == ["... so"]
+
+
 def test_a_redirect_is_not_followed(service: Service) -> None:
     other = Service()
     threading.Thread(target=other.serve_forever, daemon=True).start()

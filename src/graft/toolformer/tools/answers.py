@@ -2,7 +2,7 @@
 
 Several processes may use a file at once. With `record` every question is asked anew and its
 answer kept; with `replay` nothing is asked, so that a run can be repeated when a service is
-gone.
+gone: what servers and services offer is kept too.
 """
 
 import contextlib
@@ -13,19 +13,20 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from graft.errors import StoreError, ToolError
+from graft.errors import ConfigError, StoreError, ToolError
 from graft.store.whole import writing
 from graft.toolformer.tools.tool import Context, LateError, Tool
 
 Mode = Literal["remember", "record", "replay"]
 Outcome = Literal["answer", "refusal", "late", "bug"]
 
-VERSION = 1
+VERSION = 2
+"""1 had no table `offer`, which is then made."""
 LONGEST_IN_LEDGER = 500
 """Characters of an argument that the ledger shows."""
 WAIT_SECONDS = 60.0
@@ -41,6 +42,8 @@ CREATE TABLE IF NOT EXISTS call (
     argument TEXT NOT NULL, outcome TEXT NOT NULL, remembered INTEGER NOT NULL,
     seconds REAL NOT NULL, cost REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS offer (place TEXT PRIMARY KEY, text BLOB NOT NULL, at TEXT NOT NULL)
+WITHOUT ROWID;
 """
 
 
@@ -167,6 +170,50 @@ class Answers:
         with self._lock, self._told():
             self._connection.execute("INSERT OR REPLACE INTO answer VALUES (?,?,?,?,?,?)", row)
 
+    @property
+    def asks(self) -> bool:
+        """Whether anybody may be asked; not in a replay."""
+        return self.mode != "replay"
+
+    def offered(self, place: str, ask: Callable[[], str]) -> str:
+        """What a server or service offers: asked and kept, in a replay as it was kept.
+
+        Raises:
+            ConfigError: it cannot be asked.
+            StoreError: with `replay`, nothing is known.
+        """
+        known = self._offer_of(place)
+        if not self.asks:
+            if known is None:
+                raise StoreError(
+                    f"{self.path}: does not have what '{place}' offers, and nothing is asked"
+                    " in a replay; load it once with answers.mode=remember while it is there"
+                )
+            return known
+        try:
+            told = ask()
+        except ConfigError as error:
+            if known is None:
+                raise
+            raise ConfigError(
+                f"{error}; with answers.mode=replay it is not needed: {self.path} has what it"
+                " offered"
+            ) from error
+        if told != known:
+            row = (place, told.encode(errors=_AS_IT_IS), _now())
+            with self._lock, self._told():
+                self._connection.execute("INSERT OR REPLACE INTO offer VALUES (?,?,?)", row)
+        return told
+
+    def _offer_of(self, place: str) -> str | None:
+        if not self._keeps_offers:
+            return None
+        with self._lock, self._told():
+            row = self._connection.execute(
+                "SELECT text FROM offer WHERE place = ?", (place,)
+            ).fetchone()
+        return None if row is None else self._text_of(row[0])
+
     def note(self, entry: Entry) -> None:
         """Write a call into the ledger."""
         if self._to_read:
@@ -209,20 +256,21 @@ class Answers:
 
     def _prepare(self) -> None:
         [[version]] = self._connection.execute("PRAGMA user_version").fetchall()
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise StoreError(f"{self.path}: of another version of graft; take another file")
         tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if strange := {str(name) for (name,) in tables} - {"answer", "call"}:
+        if strange := {str(name) for (name,) in tables} - {"answer", "call", "offer"}:
             raise StoreError(
                 f"{self.path}: a database of something else (its table '{min(strange)}'); take"
                 " another file"
             )
+        self._keeps_offers = version == VERSION or not self._to_read
         if self._to_read:
             self._connection.execute("SELECT 1 FROM answer, call LIMIT 1")
             return
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        if version == 0:
+        if version != VERSION:
             self._connection.executescript(_SCHEMA)
             self._connection.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -10,7 +10,9 @@ from typing import cast
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.languages import codes_by_language
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.reaching import Request, authority_of, reach
+from graft.toolformer.tools.signing import Key, cut_secrets
 from graft.toolformer.tools.tool import LateError, own_kind
 
 KEY_VARIABLE = "GRAFT_LIBRETRANSLATE_KEY"
@@ -22,20 +24,20 @@ class LibreTranslate:
     Args:
         url: where it stands; a key, if it asks for one, lies in `GRAFT_LIBRETRANSLATE_KEY`.
         to: the language translated into.
+        offers: who says which languages it has.
 
     Raises:
         ConfigError: it cannot be reached, or does not translate into `to`.
     """
 
-    def __init__(self, url: str, to: str) -> None:
+    def __init__(self, url: str, to: str, offers: Offers = ASKED_ANEW) -> None:
         self._url = url.rstrip("/")
         try:
             self._allowed = [authority_of(url)]
-            codes = codes_by_language(self._offered())
         except ToolError as error:
-            raise ConfigError(
-                f"the translation server '{url}': {error}; is it running, and at this address?"
-            ) from error
+            raise ConfigError(f"the translation server '{url}': {error}") from error
+        told = offers.offered(f"mt:{self._url}", self._offered)
+        codes = codes_by_language(_codes_in(cast("object", json.loads(told))))
         if to not in codes:
             raise ConfigError(
                 f"the translation server '{url}' does not translate into '{to}'; there are: "
@@ -71,26 +73,38 @@ class LibreTranslate:
         if not isinstance(said, list) or len(said) != len(texts):
             return [ToolError("the server sent no translations") for _ in texts]
         return [
-            one if isinstance(one, str) else ToolError("the server sent no text")
+            cut_secrets(one, [Key(KEY_VARIABLE)])
+            if isinstance(one, str)
+            else ToolError("the server sent no text")
             for one in cast("list[object]", said)
         ]
 
-    def _offered(self) -> list[str]:
-        answer = self._asked("GET", "/languages", None)
-        rows = cast("list[object]", answer) if isinstance(answer, list) else []
-        codes = [cast("dict[str, object]", one).get("code") for one in rows if _is_table(one)]
-        return [code for code in codes if isinstance(code, str)]
+    def _offered(self) -> str:
+        try:
+            return json.dumps(self._asked("GET", "/languages", None))
+        except ToolError as error:
+            raise ConfigError(
+                f"the translation server '{self._url}': {error}; is it running, and at this"
+                " address?"
+            ) from error
 
     def _asked(self, method: str, path: str, wanted: object | None) -> object:
         response = reach(Request(method, f"{self._url}{path}", json=wanted), self._allowed)
         if response.status >= 500:
             raise LateError(f"the server says {response.status}")
         if response.status >= 300:
-            raise ToolError(f"the server says {response.status}: {response.text[:200]}")
+            told = cut_secrets(response.text, [Key(KEY_VARIABLE)])[:200]
+            raise ToolError(f"the server says {response.status}: {told}")
         try:
             return cast("object", json.loads(response.text))
         except (ValueError, RecursionError):
             raise ToolError("the server sent no JSON, or too much of it") from None
+
+
+def _codes_in(told: object) -> list[str]:
+    rows = cast("list[object]", told) if isinstance(told, list) else []
+    codes = [cast("dict[str, object]", one).get("code") for one in rows if _is_table(one)]
+    return [code for code in codes if isinstance(code, str)]
 
 
 def _is_table(one: object) -> bool:

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from graft.errors import ConfigError, DataError
 from graft.toolformer.tools.function import function_tool
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.tool import Tool
 
 _SUFFIX = ".py"
@@ -32,8 +33,12 @@ def names_reader(place: str) -> bool:
     return kind == "qa" and " reader=" in f" {address}"
 
 
-def load_tools(place: str) -> list[Tool]:
+def load_tools(place: str, offers: Offers = ASKED_ANEW) -> list[Tool]:
     """The tool that stands somewhere in Python, or all tools of a server or service.
+
+    Args:
+        place: where.
+        offers: who says what a server or service offers.
 
     Raises:
         ConfigError: as `load_tool`; or the server cannot be reached, or a package is missing.
@@ -44,11 +49,11 @@ def load_tools(place: str) -> list[Tool]:
             case "mcp":
                 from graft.toolformer.tools.servers import server_tools
 
-                return server_tools(address)
+                return server_tools(address, offers)
             case "openapi":
                 from graft.toolformer.tools.operations import operation_tools
 
-                return operation_tools(address)
+                return operation_tools(address, offers)
             case "search" if address.endswith(".toml"):
                 from graft.toolformer.tools.http_search import http_search_tool
 
@@ -58,7 +63,7 @@ def load_tools(place: str) -> list[Tool]:
             case "mt":
                 from graft.toolformer.tools.translators import translation_tools
 
-                return translation_tools(address)
+                return translation_tools(address, offers)
             case "model":  # it stands above, for it decodes as taught models do
                 raise ConfigError(
                     f"the tool '{place}' is a model: graft.toolformer.functions.open_tools"

@@ -8,6 +8,7 @@ from typing import cast
 import yaml
 
 from graft.errors import ConfigError, ToolError
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.reaching import Request, reach
 
 MOST_BYTES = 8 << 20
@@ -16,18 +17,21 @@ DEEPEST = 100
 Table = Mapping[str, object]
 
 
-def read_document(where: str, allowed: Collection[str]) -> Table:
+def read_document(where: str, allowed: Collection[str], offers: Offers = ASKED_ANEW) -> Table:
     """The OpenAPI 3 document at a URL or in a file.
 
     Args:
         where: the URL or the file.
         allowed: hosts that may lie at private addresses.
+        offers: who says what stands at the URL.
 
     Raises:
         ConfigError: it cannot be read, or is none.
     """
     is_url = where.startswith(("http://", "https://"))
-    return _fetched(where, allowed) if is_url else _read_file(Path(where))
+    if not is_url:
+        return _read_file(Path(where))
+    return _parsed(offers.offered(f"openapi:{where}", lambda: _fetched(where, allowed)), where)
 
 
 def followed(document: Table, value: object) -> Table:
@@ -62,14 +66,14 @@ def listed(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _fetched(url: str, allowed: Collection[str]) -> Table:
+def _fetched(url: str, allowed: Collection[str]) -> str:
     try:
         response = reach(Request("GET", url), allowed)
     except ToolError as error:
         raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
     if response.status != 200:
         raise ConfigError(f"the OpenAPI document '{url}': the service says {response.status}")
-    return _parsed(response.text, url)
+    return response.text
 
 
 def _read_file(path: Path) -> Table:

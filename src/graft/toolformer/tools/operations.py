@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.arguments import Arguments
 from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.openapi_documents import (
     Table,
     followed,
@@ -89,7 +90,7 @@ class Operation:
         return Request(self.method, url, query, headers, content)
 
 
-def operation_tools(address: str) -> list[Tool]:
+def operation_tools(address: str, offers: Offers = ASKED_ANEW) -> list[Tool]:
     """The operations that the OpenAPI document at `address` describes.
 
     Args:
@@ -97,6 +98,7 @@ def operation_tools(address: str) -> list[Tool]:
             may lie at private addresses (the host of a URL is one of them), and
             `SCHEME=VARIABLE`: the secret of the environment for one of the document's
             security schemes.
+        offers: who says what stands at a URL.
 
     Raises:
         ConfigError: the document cannot be read, or describes nothing; a secret is missing, or
@@ -107,7 +109,7 @@ def operation_tools(address: str) -> list[Tool]:
     is_url = where.startswith(("http://", "https://"))
     if is_url:
         allowed.append(_authority(where))
-    document = read_document(where, allowed)
+    document = read_document(where, allowed, offers)
     told = f"the OpenAPI document '{where}'"
     url, servers = where if is_url else None, document.get("servers")
     try:
@@ -115,7 +117,7 @@ def operation_tools(address: str) -> list[Tool]:
         schemes, described = _schemes(document), _first_described(document, told)
     except ConfigError as error:
         raise ConfigError(f"{told}: {error}") from error
-    keys = document_keys(variables, schemes, told)
+    keys = document_keys(variables, schemes, told, needed=offers.asks)
     if keys and base:
         require_named(base, allowed, told)
     service = _Service(document, url, allowed, keys)

@@ -2,7 +2,8 @@
 
 A server's descriptions and answers are data: they are cut, checked against its schemas, and
 never run. One connection is kept for all calls; where it breaks, or gives no sign of life after
-an answer that was late, the next call connects anew.
+an answer that was late, the next call connects anew. Whose call it broke under cannot be told,
+so each of them is asked once more, alone.
 """
 
 import asyncio
@@ -10,24 +11,27 @@ import contextlib
 import functools
 import json
 import logging
-import shlex
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TypeVar
 
 import mcp
 import mcp.types
+import pydantic
 from mcp.client.streamable_http import streamable_http_client
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.asking import seconds_left
 from graft.toolformer.tools.described import described_tool, distinct_names, usable_tools
+from graft.toolformer.tools.foreign_errors import standard_error
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.reaching import web_client
 from graft.toolformer.tools.schemas import schema_arguments
-from graft.toolformer.tools.signing import Key, cut_secrets, header_keys, split_words
+from graft.toolformer.tools.server_addresses import Address, Site, read_address
+from graft.toolformer.tools.signing import cut_secrets
 from graft.toolformer.tools.tool import LateError, Tool, own_kind
 
 CONNECT_SECONDS = 30.0
@@ -44,20 +48,20 @@ _T = TypeVar("_T")
 _Work = Callable[[mcp.Client], Coroutine[object, object, _T]]
 
 
-def server_tools(address: str) -> list[Tool]:
+def server_tools(address: str, offers: Offers = ASKED_ANEW) -> list[Tool]:
     """The tools of the MCP server at `address`: a URL, or a command that starts one.
 
     They have no examples of their own: `ToolConfig.examples` gives them some.
 
+    Args:
+        address: as of `Server`.
+        offers: who says what it offers.
+
     Raises:
         ConfigError: the server cannot be reached, or offers no tools.
     """
-    server = Server(address)
-    try:
-        offered = server.offered()
-    except ToolError as error:
-        raise ConfigError(f"the MCP server '{address}': {error}") from error
-    told = f"the MCP server '{address}'"
+    server, told = Server(address, keys_needed=offers.asks), f"the MCP server '{address}'"
+    offered = _tools_in(offers.offered(f"mcp:{address}", lambda: _offer_of(server)), told)
     names = distinct_names([one.name for one in offered])
     return usable_tools(
         [
@@ -68,30 +72,45 @@ def server_tools(address: str) -> list[Tool]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A server's URL, and what signs in there."""
+_TOOLS = pydantic.TypeAdapter(list[mcp.types.Tool])
 
-    url: str
-    keys: tuple[Key, ...] = ()
+
+def _offer_of(server: "Server") -> str:
+    try:
+        found = _TOOLS.dump_json(server.offered(), by_alias=True, exclude_none=True)
+    except ToolError as error:
+        raise ConfigError(f"the MCP server '{server.address}': {error}") from error
+    return found.decode()
+
+
+def _tools_in(offer: str, told: str) -> list[mcp.types.Tool]:
+    try:
+        return _TOOLS.validate_json(offer)
+    except pydantic.ValidationError as error:  # another version's, or another program's
+        raise ConfigError(
+            f"{told}: what is kept of its tools cannot be read: record it again"
+        ) from error
 
 
 class Server:
     """An MCP server that is asked by several threads; connected when it is needed.
 
     Args:
-        address: a URL, or a command that starts the server; behind a URL, what signs in:
-            `bearer=VARIABLE`, `basic=VARIABLE` or `HEADER=VARIABLE`, of the environment.
+        address: a URL, or a command that starts the server. Behind a URL, what signs in:
+            `bearer=VARIABLE`, `basic=VARIABLE` or `HEADER=VARIABLE`, of the environment; in
+            front of a command `NAME=VARIABLE`, for the environment that it is given.
+        keys_needed: whether these variables have to be set.
 
     Raises:
         ConfigError: it is neither, or a variable is not set.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, keys_needed: bool = True) -> None:
         self.address = address
-        self._where = _where(address)
+        self._where = read_address(address, keys_needed=keys_needed)
         self._lock = threading.Lock()
         self._lines: list[_Line] = []
+        self._again = _Again(self._where)
         weakref.finalize(self, _close_all, self._lines)
 
     def offered(self) -> list[mcp.types.Tool]:
@@ -107,6 +126,8 @@ class Server:
     ) -> str:
         """What a tool answers, within so many seconds, or while anybody waits for the call.
 
+        It is asked a second time, alone, where the connection broke under it.
+
         Raises:
             ToolError: it has no answer; a `LateError` if not in time, or the server is away.
         """
@@ -114,11 +135,18 @@ class Server:
         async def asked(client: mcp.Client) -> mcp.types.CallToolResult:
             return await client.call_tool(name, dict(values))
 
-        keys = self._where.keys if isinstance(self._where, Site) else ()
+        keys = self._where.keys
         try:
             line = self._line()
             left = seconds_left(LONGEST_SECONDS) if seconds is None else seconds
-            return cut_secrets(_text_of(line.wait(asked, left)), keys)
+            ends = time.monotonic() + left
+            try:
+                found = line.wait(asked, left)
+            except _BrokenError:
+                found = self._again.wait(asked, ends)
+            return cut_secrets(_text_of(found), keys)
+        except LateError as error:
+            raise LateError(cut_secrets(str(error), keys)) from None
         except ToolError as error:
             raise own_kind(error)(cut_secrets(str(error), keys)) from None
 
@@ -136,10 +164,53 @@ class Server:
             return self._lines[-1]
 
 
+class _BrokenError(LateError):
+    """The connection ended under a call, this one's fault or another's."""
+
+
+class _Again:
+    """Asks what a connection broke under, one after the other, on a connection of their own."""
+
+    def __init__(self, where: Address) -> None:
+        self._where = where
+        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._waiting = 0
+        self._line: _Line | None = None
+
+    def wait(self, work: _Work[_T], ends: float) -> _T:
+        """As `_Line.wait`, till then."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            return self._alone(work, ends)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._hang_up()
+
+    def _alone(self, work: _Work[_T], ends: float) -> _T:
+        if not self._turn.acquire(timeout=max(0.0, ends - time.monotonic())):
+            raise LateError("the server is away: no time was left to ask it again")
+        try:
+            if self._line is not None and not self._line.is_there():
+                self._hang_up()
+            if self._line is None:
+                self._line = _Line(self._where)
+            return self._line.wait(work, max(0.0, ends - time.monotonic()))
+        finally:
+            self._turn.release()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.end()
+            self._line = None
+
+
 class _Line:
     """One connection, which a thread with an event loop of its own keeps."""
 
-    def __init__(self, where: "mcp.StdioServerParameters | Site") -> None:
+    def __init__(self, where: Address) -> None:
         self.broken = self.late = False
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
@@ -155,6 +226,7 @@ class _Line:
 
         Raises:
             ToolError: the server refuses; a `LateError` if not in time, or it is away.
+            _BrokenError: it was connected, and is no more.
         """
         try:
             client = self._client.result(CONNECT_SECONDS)
@@ -166,7 +238,7 @@ class _Line:
         try:
             asked = asyncio.run_coroutine_threadsafe(work(client), self._loop)
         except RuntimeError as ended:
-            raise LateError("the server is away: the connection has ended") from ended
+            raise _BrokenError("the server is away: the connection has ended") from ended
         try:
             return asked.result(seconds)
         except TimeoutError:
@@ -177,10 +249,11 @@ class _Line:
             if self._thread.is_alive() and not _is_closed(error):
                 raise ToolError(f"the server says: {error!s:.200}") from None
             self.broken = True
-            raise LateError(f"the server is away: {error!s:.200}") from None
+            raise _BrokenError(f"the server is away: {error!s:.200}") from None
         except Exception as error:  # whatever the SDK raises at what a server sends
             self.broken = True
-            raise LateError(f"the server is away: {_innermost(error)!s:.200}") from error
+            told = f"{_innermost(error)!s:.200}" or "the connection has ended"
+            raise _BrokenError(f"the server is away: {told}") from error
 
     def is_there(self) -> bool:
         """Whether the server can be asked; one that was late is asked for a sign of life."""
@@ -194,14 +267,18 @@ class _Line:
             self.late = self.broken
         return not self.broken
 
-    def close(self) -> None:
-        """End the connection, and the server if it was started here."""
+    def end(self) -> None:
+        """End the connection, and the server if it was started here, without waiting."""
         self.broken = True
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._end.set)
+
+    def close(self) -> None:
+        """End the connection, and the server if it was started here."""
+        self.end()
         self._thread.join(END_SECONDS)
 
-    def _keep(self, where: "mcp.StdioServerParameters | Site") -> None:
+    def _keep(self, where: Address) -> None:
         try:
             self._loop.run_until_complete(self._hold(where))
         except BaseException as error:  # noqa: BLE001 - not swallowed: carried to who waits
@@ -211,7 +288,7 @@ class _Line:
             self.broken = True
             self._loop.close()
 
-    async def _hold(self, where: "mcp.StdioServerParameters | Site") -> None:
+    async def _hold(self, where: Address) -> None:
         async with contextlib.AsyncExitStack() as stack:
             if isinstance(where, Site):
                 headers = {one.name: one.value() for one in where.keys}
@@ -219,7 +296,15 @@ class _Line:
                 web = await stack.enter_async_context(web_client(headers, **waits))
                 server = streamable_http_client(where.url, http_client=web)
             else:
-                server = where
+                command, *rest = where.words
+                started = mcp.StdioServerParameters(
+                    command=command,
+                    args=rest,
+                    env=where.environment(),
+                    encoding_error_handler="replace",
+                )
+                errors = stack.enter_context(standard_error())
+                server = mcp.stdio_client(started, errlog=errors)
             client = await stack.enter_async_context(mcp.Client(server))
             self._client.set_result(client)
             await self._end.wait()
@@ -265,34 +350,11 @@ def _text_of(result: mcp.types.CallToolResult) -> str:
     text = " ".join(parts)
     if result.is_error:
         raise ToolError(text[:200] or "the server says that it went wrong")
-    if not text and result.structured_content is not None:
+    if not parts and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
     if not parts and result.content:
         raise ToolError(f"the server sent no text, but {result.content[0].type}")
     return text
-
-
-def _where(address: str) -> mcp.StdioServerParameters | Site:
-    try:
-        command, *rest = shlex.split(address) or [""]
-    except ValueError as error:
-        raise ConfigError(
-            f"the MCP server '{address}': neither a URL nor a command that starts it ({error})"
-        ) from error
-    if not command:
-        raise ConfigError("the MCP server '': name its URL, or a command that starts it")
-    if command.startswith(("http://", "https://")):
-        others, variables = split_words(rest)
-        where = f"the MCP server '{command}'"
-        if others:
-            raise ConfigError(
-                f"{where}: '{others[0]}' stands behind its URL; only what signs in does, as "
-                "bearer=VARIABLE"
-            )
-        return Site(command, tuple(header_keys(variables, where)))
-    return mcp.StdioServerParameters(
-        command=command, args=rest, encoding_error_handler="replace"
-    )
 
 
 def _is_closed(error: mcp.MCPError) -> bool:

@@ -77,8 +77,10 @@ def split_words(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     return hosts, variables
 
 
-def header_keys(variables: Mapping[str, str], where: str) -> list[Key]:
+def header_keys(variables: Mapping[str, str], where: str, *, needed: bool = True) -> list[Key]:
     """Keys of a server without a document: `bearer=VARIABLE`, `basic=VARIABLE`, or a header's.
+
+    Where they are not `needed`, as nothing is sent, the variables need not be set.
 
     Raises:
         ConfigError: a name or variable is missing, or a variable is not set.
@@ -89,11 +91,15 @@ def header_keys(variables: Mapping[str, str], where: str) -> list[Key]:
         else Key(variable, name, kind="plain")
         for name, variable in variables.items()
     ]
-    return _there(keys, where)
+    return _there(keys, where, needed=needed)
 
 
-def document_keys(variables: Mapping[str, str], schemes: Table, where: str) -> dict[str, Key]:
+def document_keys(
+    variables: Mapping[str, str], schemes: Table, where: str, *, needed: bool = True
+) -> dict[str, Key]:
     """The key for each security scheme of an OpenAPI document that is named.
+
+    `needed` is as in `header_keys`.
 
     Raises:
         ConfigError: the document has no such scheme, it is of a kind that is not offered, or a
@@ -108,7 +114,7 @@ def document_keys(variables: Mapping[str, str], schemes: Table, where: str) -> d
                 "(SCHEME=VARIABLE names a variable of the environment)"
             )
         found[name] = _key(variable, schemes[name], f"{where}: its security scheme '{name}'")
-    _there(found.values(), where)
+    _there(found.values(), where, needed=needed)
     return found
 
 
@@ -183,13 +189,14 @@ def _key(variable: str, scheme: object, where: str) -> Key:
     )
 
 
-def _there(keys: Iterable[Key], where: str) -> list[Key]:
+def _there(keys: Iterable[Key], where: str, *, needed: bool) -> list[Key]:
     """The keys, each of which can be sent now."""
     for key in (found := list(keys)):
         if not key.variable or not key.name:
             raise ConfigError(f"{where}: write NAME=VARIABLE, a variable of the environment")
         try:
-            key.secret()
+            if needed:
+                key.secret()
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
     return found

@@ -14,6 +14,7 @@ from graft.toolformer.tools.calculator import calculator_tool
 from graft.toolformer.tools.calendar import calendar_tool
 from graft.toolformer.tools.index import build_index, index_file, is_index_folder
 from graft.toolformer.tools.loading import is_place, load_tools, names_reader
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.qa import qa_tool
 from graft.toolformer.tools.search import search_tool
 from graft.toolformer.tools.tool import Tool
@@ -39,6 +40,7 @@ def tools_by_name(
     index_folder: Path | None = None,
     apart: bool = False,
     kinds: Mapping[str, Callable[[str], list[Tool]]] | None = None,
+    offers: Offers = ASKED_ANEW,
 ) -> dict[str, Tool]:
     """The tools called `names`, keyed as they are written in calls.
 
@@ -53,6 +55,7 @@ def tools_by_name(
         index_folder: where both keep their index; else `default_index_folder()`.
         kinds: further kinds of places, and what loads the tools at an address: see
             `graft.toolformer.functions.open_tools`, which knows `model:FILE.toml`.
+        offers: who says what servers and services offer.
 
     Raises:
         ConfigError: a name is unknown, a place holds no tool, two tools are called the same in
@@ -83,7 +86,7 @@ def tools_by_name(
             case place if is_place(place):
                 kind, _, address = place.partition(":")
                 load = (kinds or {}).get(kind)
-                loaded = load_tools(place) if load is None else load(address)
+                loaded = load_tools(place, offers) if load is None else load(address)
                 found = [replace(tool, place=place) for tool in loaded]
             case unknown:
                 raise ConfigError(_unknown(unknown))

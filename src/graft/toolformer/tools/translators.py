@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from graft.errors import ConfigError
 from graft.toolformer.tools.apertium import PROGRAM, find_apertium
 from graft.toolformer.tools.languages import known_languages, languages_of
+from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.tool import Tool
 from graft.toolformer.tools.translation import (
     LEAST_CONFIDENCE,
@@ -27,12 +28,13 @@ GROWN_UP_SECONDS = 30.0
 _SETTING = re.compile(r"(?P<name>to|from|confidence)=(?P<value>\S+)")
 
 
-def translation_tools(address: str = PROGRAM) -> list[Tool]:
+def translation_tools(address: str = PROGRAM, offers: Offers = ASKED_ANEW) -> list[Tool]:
     """The translation tool that `address` names.
 
     Args:
         address: `apertium`, a URL, or a folder or hub id of a model; behind it, with spaces
             between, `to=LANGUAGE`, `from=LANGUAGE+LANGUAGE`, `confidence=NUMBER`.
+        offers: who says which languages a server has.
 
     Raises:
         ConfigError: there is no such engine, or a setting is not one.
@@ -47,7 +49,7 @@ def translation_tools(address: str = PROGRAM) -> list[Tool]:
             f"the translator '': name {PROGRAM}, a URL, or the folder or hub id of a model"
         )
     settings = _settings(given, address)
-    translator = _translator(where, settings.to)
+    translator = _translator(where, settings.to, offers)
     if unknown := settings.sources - translator.languages:
         raise ConfigError(
             f"the translator '{address}': not from '{min(unknown)}' into '{settings.to}';"
@@ -58,13 +60,13 @@ def translation_tools(address: str = PROGRAM) -> list[Tool]:
     return [translation_tool(translator, settings, timeout_seconds=GROWN_UP_SECONDS)]
 
 
-def _translator(where: str, to: str) -> Translator:
+def _translator(where: str, to: str, offers: Offers) -> Translator:
     if where == PROGRAM:
         return find_apertium(to)
     if where.startswith(("http://", "https://")):
         from graft.toolformer.tools.libretranslate import LibreTranslate
 
-        return LibreTranslate(where, to)
+        return LibreTranslate(where, to, offers)
     from graft.toolformer.tools.translating_models import TranslatingModel
 
     return TranslatingModel(where, to)
