@@ -155,15 +155,16 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     """Put the control to held-out pairs; writes the report of the whole run."""
     began = time.perf_counter()
     shop.require_divided_so()
-    pairs = shop.chosen(shop.division().evaluation)
-    if not pairs:
+    division = shop.division()
+    if not division.evaluation:
         raise DataError(
             f"{shop.root}: good pairs of fewer than five pictures: none is left to evaluate on"
         )
+    *pairs, other = shop.chosen([*division.evaluation, division.training[0]])
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
     shop.model.require_steps(shop.config.evaluate.run.steps, "evaluate.run.steps")
-    found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
+    found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate, other)
     folder = shop.root / "evaluate"
     before = read_json(shop.root / "train" / "base.json")["sha256"]
     told = read_json(shop.root / "train" / "convergence.json")
@@ -260,7 +261,7 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
                 lessons.append(Lesson(pair.id, encoded, index, png))
         if shop.config.train.flip:
             lessons += _mirrored(shop, pairs, training)
-    watched = shop.chosen(division.validation)
+    *watched, other = shop.chosen([*division.validation, division.training[0]])
     found = [places[pair.id] for pair in watched]
     empty, device = shop.model.embed([""]), shop.model.device
     validation = Validation(
@@ -271,6 +272,7 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
         empty,
         shop.annotator,
         shop.config.validation,
+        other,
     )
     return lessons, empty, validation
 
