@@ -1,7 +1,6 @@
 """A single picture is watched, or evaluated on: the wrong hint is still another picture's."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +9,14 @@ from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import Check
 from graft.controlnet.evaluate import EvaluateConfig, build_report, evaluate
 from graft.controlnet.sampling import RunConfig
-from graft.controlnet.teach import evaluate_run, train_control
+from graft.controlnet.teach import evaluate_run
 from graft.controlnet.validation import wrong_hints
+from graft.controlnet.workshop import Workshop
 from graft.errors import DataError
 from graft.store.whole import read_json
 from small_bases import make_base
 from small_controls import stirred
 from small_pairs import CANNY, pairs_of
-from small_runs import begin_run
 from small_trainings import Setting, watch
 
 
@@ -59,16 +58,14 @@ def test_without_another_pair_a_single_picture_has_no_wrong_hint() -> None:
 
 
 def test_of_five_pictures_one_is_watched_and_one_evaluated_on_with_wrong_hints(
-    tmp_path: Path,
+    taught: Workshop,
 ) -> None:
-    shop = begin_run(tmp_path, 5)
-    list(train_control(shop))
-    told = read_json(shop.root / "train" / "convergence.json")
+    told = read_json(taught.root / "train" / "convergence.json")
     last = Check.from_table(told["checks"][-1])
     assert len(last.true) == 1
     assert last.gap[0] != 0
-    list(evaluate_run(shop))
-    folder = shop.root / "evaluate"
+    list(evaluate_run(taught))
+    folder = taught.root / "evaluate"
     (right,), (wrong,) = (
         list((folder / name).glob("*.png")) for name in ("controlled", "shuffled")
     )

@@ -135,9 +135,9 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
         _keep_base(shop, folder / "base.json")
         shop.model.rest_encoders()
         began, verdict, told = time.perf_counter(), None, ""
-        waiting = deque[Step]()
+        waiting, finished = deque[Step](), (folder / "control").exists()
         steps = train(shop.model, lessons, empty, validation, config.train, folder)
-        shop.settle(taught=True)
+        shop.settle(taught=not finished)
         for step in steps:
             waiting.append(step)
             for known in take_known(waiting):

@@ -11,12 +11,13 @@ Legend: V pictures, K times, C channels, H and W pixels, h and w latent pixels.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graft.config import require
+from graft.config import require, to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import Controlled
 from graft.controlnet.convergence import Check
@@ -41,6 +42,12 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         require(self, ("pictures",), lambda count: count >= 1, "at least 1")
+
+    def to_measure(self) -> dict[str, object]:
+        """The settings that a measure comes of; how memory is saved may change midway."""
+        table = to_table(self)
+        run = cast("dict[str, object]", table["run"])
+        return {**table, "run": {name: run[name] for name in run if name != "at_once"}}
 
 
 class Validation:

@@ -287,7 +287,7 @@ class Workshop:
         folder = self.root / "train"
         if not (folder / "control").is_dir():
             raise StoreError(f"{folder}: no control; run `graft controlnet train` first")
-        require_taught_so(folder, self.config.train)
+        require_taught_so(folder, self.config.train, self.config.validation)
         controlled = new_controlled(self.model, self.config.train)
         controlled.control.load_state_dict(read_controlnet(folder / "control"))
         if controlled.decoder is not None:
