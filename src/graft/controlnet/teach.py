@@ -33,7 +33,7 @@ from graft.models.diffusion import Words
 from graft.scale.progress import Progress
 from graft.store.runs import held, write_json
 from graft.store.shards import read_column, read_shard, shard_name, write_shard
-from graft.store.whole import append_line, read_json, remove_partial
+from graft.store.whole import append_line, read_json, remove_partial, writing
 from graft.train.loop import Step, take_known
 
 __all__ = [
@@ -126,7 +126,7 @@ def encode_kept(shop: Workshop) -> Iterator[Progress]:
 def train_control(shop: Workshop) -> Iterator[Progress]:
     """Teach the control, watched by the validation pictures."""
     folder, config = shop.root / "train", shop.config
-    shop.kept()  # before a folder is made
+    shop.require_annotated(shop.kept())  # before a folder is made
     with held(folder):
         shop.model.require_steps(config.validation.run.steps, "validation.run.steps")
         shop.model.require_steps(config.evaluate.run.steps, "evaluate.run.steps")
@@ -137,6 +137,8 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
         began, verdict, told = time.perf_counter(), None, ""
         waiting, finished = deque[Step](), (folder / "control").exists()
         steps = train(shop.model, lessons, empty, validation, config.train, folder)
+        if not finished:
+            _forget_report(shop)
         shop.settle(taught=not finished)
         for step in steps:
             waiting.append(step)
@@ -225,7 +227,14 @@ def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:
     shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
     sheets = {why: [shown[name] for name in names] for why, names in examples.items()}
     contact_sheet(sheets, folder / "sheet.png")
-    write_json(folder / "kept.json", {"ids": list(kept.ids)})
+    write_json(folder / "kept.json", {"ids": list(kept.ids), "annotated": shop.annotated()})
+
+
+def _forget_report(shop: Workshop) -> None:
+    """Remove what an earlier control came to: it says nothing of the one that is taught now."""
+    for path in (shop.root / "report.json", shop.root / "evaluate" / "report.json"):
+        with writing(path):
+            path.unlink(missing_ok=True)
 
 
 def _keep_base(shop: Workshop, path: Path) -> None:

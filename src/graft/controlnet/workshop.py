@@ -39,7 +39,7 @@ from graft.errors import ConfigError, StoreError
 from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.store.runs import Run, refuse_another, write_json, write_text
-from graft.store.shards import list_shards, read_shard
+from graft.store.shards import list_shards, read_column, read_shard
 from graft.store.whole import read_json, remove_partial, writing
 
 
@@ -197,11 +197,40 @@ class Workshop:
                 yield PAIR.from_row(row)
 
     def kept(self) -> list[str]:
-        """Ids of the good pairs."""
+        """Ids of the good pairs.
+
+        Raises:
+            StoreError: they were not chosen yet, or of other pairs than there are now.
+        """
         path = self.root / "keep" / "kept.json"
         if not path.is_file():
             raise StoreError(f"{path}: not there; run `graft controlnet keep` first")
-        return cast("list[str]", read_json(path)["ids"])
+        table, annotated = read_json(path), self.annotated()
+        if annotated and table.get("annotated", annotated) != annotated:
+            raise StoreError(
+                f"{path}: was chosen of other pairs than are annotated now; run `graft"
+                " controlnet keep` again"
+            )
+        return cast("list[str]", table["ids"])
+
+    def annotated(self) -> str:
+        """The digest of the annotated pairs; empty where they are not finished."""
+        path = self.root / "annotate" / "shards" / "manifest.json"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def require_annotated(self, names: Iterable[str]) -> None:
+        """Refuse ids that no annotated pair has.
+
+        Raises:
+            StoreError: names the first of them.
+        """
+        there = {name for shard in self.shards() for name in read_column(shard, "id")}
+        gone = [name for name in names if name not in there]
+        if gone:
+            raise StoreError(
+                f"{self.root}: {gone[0]} was kept, and is not among its annotated pairs any"
+                f" more ({len(gone)} such); run `graft controlnet keep` again"
+            )
 
     def begin_division(self) -> Division:
         """Decide which pairs are for what, once and for all of this training.
@@ -273,9 +302,19 @@ class Workshop:
         return name if self.config.tiles is None else picture_of(name)
 
     def chosen(self, names: Sequence[str]) -> list[Pair]:
-        """The pairs of these ids, in this order."""
+        """The pairs of these ids, in this order.
+
+        Raises:
+            StoreError: one of them is not there; names it.
+        """
         wanted = set(names)
         found = {pair.id: pair for pair in self.pairs() if pair.id in wanted}
+        if gone := [name for name in names if name not in found]:
+            raise StoreError(
+                f"{self.root}: {gone[0]} is not among its annotated pairs any more"
+                f" ({len(gone)} such); put the pictures back, or run `graft controlnet keep`"
+                f" again and delete {self.root / 'train'} to teach anew"
+            )
         return [found[name] for name in names]
 
     def trained(self) -> Controlled:
