@@ -26,6 +26,7 @@ from graft.controlnet.pictures import PictureReader
 from graft.controlnet.records import PAIR, encode_png
 from graft.controlnet.tiles import cut_tiles
 from graft.controlnet.train import train
+from graft.controlnet.trainee import TrainConfig
 from graft.controlnet.validation import Validation
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import DataError, StoreError
@@ -126,20 +127,18 @@ def encode_kept(shop: Workshop) -> Iterator[Progress]:
 def train_control(shop: Workshop) -> Iterator[Progress]:
     """Teach the control, watched by the validation pictures."""
     folder, config = shop.root / "train", shop.config
-    shop.require_annotated(shop.kept())  # before a folder is made
+    shop.kept()  # before a folder is made
     with held(folder):
         shop.model.require_steps(config.validation.run.steps, "validation.run.steps")
         shop.model.require_steps(config.evaluate.run.steps, "evaluate.run.steps")
         remove_partial(folder / "pictures")
         lessons, empty, validation = _prepare(shop)
-        _keep_base(shop, folder / "base.json")
         shop.model.rest_encoders()
         began, verdict, told = time.perf_counter(), None, ""
         waiting, finished = deque[Step](), (folder / "control").exists()
+        few = _told_few(lessons, config.train)
         steps = train(shop.model, lessons, empty, validation, config.train, folder)
-        if not finished:
-            _forget_report(shop)
-        shop.settle(taught=not finished)
+        _begin(shop, finished=finished)
         for step in steps:
             waiting.append(step)
             for known in take_known(waiting):
@@ -148,7 +147,7 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
             if step.check is not None and step.check.fidelity:
                 _save_grid(folder, step.index, validation)
             verdict = step.convergence or verdict
-            note = f"{told}{_said(verdict)}"
+            note = f"{told}{_said(verdict)}{few}"
             yield Progress("train", step.index, config.train.steps, "steps", note)
         _note_seconds(shop, "train", time.perf_counter() - began)
 
@@ -230,6 +229,15 @@ def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:
     write_json(folder / "kept.json", {"ids": list(kept.ids), "annotated": shop.annotated()})
 
 
+def _begin(shop: Workshop, *, finished: bool) -> None:
+    """Note what a training that was not refused goes by; a finished one changes nothing."""
+    shop.begin_division()
+    _keep_base(shop, shop.root / "train" / "base.json")
+    if not finished:
+        _forget_report(shop)
+    shop.settle(taught=not finished)
+
+
 def _forget_report(shop: Workshop) -> None:
     """Remove what an earlier control came to: it says nothing of the one that is taught now."""
     for path in (shop.root / "report.json", shop.root / "evaluate" / "report.json"):
@@ -250,7 +258,8 @@ def _keep_base(shop: Workshop, path: Path) -> None:
 
 def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
     """The lessons, the empty prompt, and what watches the training."""
-    division = shop.begin_division()
+    shop.require_annotated(shop.kept())
+    division = shop.plan_division()
     if not division.training or not division.validation:
         raise DataError(
             f"{shop.root}: {len(shop.kept())} good pairs of"
@@ -328,6 +337,14 @@ def _said(verdict: Convergence | None) -> str:
     if verdict.onset_step is None:
         return sure
     return f"{sure}, onset {verdict.onset_step} ({verdict.onset_low}-{verdict.onset_high})"
+
+
+def _told_few(lessons: Sequence[Lesson], settings: TrainConfig) -> str:
+    """That there are fewer pairs than a step asks for, where it is so."""
+    asked = settings.batch * settings.accumulate
+    if len(lessons) >= asked:
+        return ""
+    return f"; a step asks for {asked} pictures, and there are {len(lessons)} to learn from"
 
 
 def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:

@@ -86,7 +86,7 @@ def train(
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
     begun = list_begun(folder, origin)
-    trainee = Trainee(model, validation.annotator, settings)
+    trainee = Trainee(model, validation.annotator, settings, goes_on=bool(begun))
     stand = _resume(begun, trainee, origin, validation)
     steps = _learn(trainee, lessons, empty, validation, folder, stand)
     return _finish(steps, trainee, folder, validation.settings)

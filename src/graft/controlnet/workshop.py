@@ -20,7 +20,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from graft.config import dump, fill, load, require, to_table
 from graft.controlnet.annotators.annotator import Annotator
@@ -31,12 +30,12 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.keep import KeepConfig
 from graft.controlnet.records import PAIR
+from graft.controlnet.taught import fill_control, read_delta
 from graft.controlnet.tiles import picture_of
 from graft.controlnet.train import require_taught_so
-from graft.controlnet.trainee import TrainConfig, new_controlled
+from graft.controlnet.trainee import TrainConfig, silent_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import ConfigError, StoreError
-from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.store.runs import Run, refuse_another, write_json, write_text
 from graft.store.shards import list_shards, read_column, read_shard
@@ -238,10 +237,19 @@ class Workshop:
         Raises:
             StoreError: other pairs are kept, or held out, than when the training began.
         """
-        division, path = self._divide(), self.root / "train" / "division.json"
+        division, path = self.plan_division(), self.root / "train" / "division.json"
         if not path.is_file():
             write_json(path, to_table(division))
-        elif self.division() != division:
+        return division
+
+    def plan_division(self) -> Division:
+        """Which pairs are for what, nothing of it decided.
+
+        Raises:
+            StoreError: the training began with another division.
+        """
+        division, path = self._divide(), self.root / "train" / "division.json"
+        if path.is_file() and self.division() != division:
             raise StoreError(
                 f"{path}: other pairs are kept or held out than when the training began; put"
                 f" the settings back, or delete {path.parent}"
@@ -322,15 +330,16 @@ class Workshop:
 
         Raises:
             StoreError: there is none, or it was taught with other settings.
+            ModelError: its weights, or those of its decoder, are missing or damaged.
         """
         folder = self.root / "train"
         if not (folder / "control").is_dir():
             raise StoreError(f"{folder}: no control; run `graft controlnet train` first")
         require_taught_so(folder, self.config.train, self.config.validation)
-        controlled = new_controlled(self.model, self.config.train)
-        controlled.control.load_state_dict(read_controlnet(folder / "control"))
+        controlled = silent_controlled(self.model, self.config.train)
+        fill_control(controlled.control, folder / "control", self.model)
         if controlled.decoder is not None:
-            controlled.add_to_decoder(load_file(folder / "decoder.safetensors"))
+            controlled.add_to_decoder(read_delta(folder / "control", self.model))
         return controlled.to(self.model.device).eval().requires_grad_(False)
 
     def picture_rng(self, name: str) -> np.random.Generator:
