@@ -30,7 +30,7 @@ SETTINGS = TrainConfig(
 )
 
 
-def watch(base: DiffusionModel, pairs: list[Pair]) -> Validation:
+def watch(base: DiffusionModel, pairs: list[Pair], other: Pair | None = None) -> Validation:
     return Validation(
         base,
         pairs,
@@ -39,6 +39,7 @@ def watch(base: DiffusionModel, pairs: list[Pair]) -> Validation:
         base.embed([""]),
         CANNY,
         ValidationConfig(run=RunConfig(steps=2, guidance=2.0)),
+        other,
     )
 
 

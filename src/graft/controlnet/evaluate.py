@@ -21,7 +21,7 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.fidelity import fidelities
 from graft.controlnet.prompts import agreement, features
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.controlnet.validation import seed_of
+from graft.controlnet.validation import seed_of, wrong_hints
 from graft.measure.image import kernel_distance
 from graft.measure.interval import Interval, bootstrap_mean
 from graft.models.diffusion import DiffusionModel, Words
@@ -62,8 +62,13 @@ def evaluate(
     pairs: Sequence[Pair],
     annotator: Annotator,
     settings: EvaluateConfig,
+    other: Pair | None = None,
 ) -> Evaluated:
-    """Every system on held-out pairs, from the same noise."""
+    """Every system on held-out pairs, from the same noise.
+
+    `other` lends a single pair its hint, as another picture's; without it, nothing is
+    `shuffled` then.
+    """
     words, empty = model.embed([pair.caption for pair in pairs]), model.embed([""])
     hints = np.stack([pair.condition.pixels_HWC for pair in pairs])
     real = np.stack([pair.pixels_HWC for pair in pairs])
@@ -74,13 +79,14 @@ def evaluate(
         run = settings.run
         return sample(model, words, empty, seeds, steerings, run, decoder=decoder)
 
-    control = controlled.control
+    control, wrong = controlled.control, wrong_hints(pairs, other)
     pictures = {
         "controlled": generate([Steering(control, hints)], own=True),
         "none": generate([], own=False),
-        "shuffled": generate([Steering(control, np.roll(hints, 1, axis=0))], own=True),
-        "ceiling": model.decode(model.encode(real)),
     }
+    if wrong is not None:
+        pictures["shuffled"] = generate([Steering(control, wrong)], own=True)
+    pictures["ceiling"] = model.decode(model.encode(real))
     conditions = [pair.condition for pair in pairs]
     found = {
         name: fidelities(annotator, list(shown), conditions) for name, shown in pictures.items()
@@ -154,7 +160,9 @@ def build_report(found: Evaluated, annotator: Annotator) -> dict[str, object]:
     """Fidelity, prompt agreement and distance, as JSON."""
     interval = bootstrap_mean(found.fidelity["controlled"])
     fidelity: dict[str, object] = {"metric": annotator.metric}
-    fidelity |= {name: float(np.mean(found.fidelity[name])) for name in SYSTEMS}
+    for name in SYSTEMS:
+        values = found.fidelity.get(name)
+        fidelity[name] = None if values is None else float(np.mean(values))
     fidelity |= {"n": interval.n, "low": interval.low, "high": interval.high}
     return {
         "fidelity": fidelity,

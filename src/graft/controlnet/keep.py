@@ -40,7 +40,7 @@ class KeepConfig:
     """Settings of `keep`; shares are from 0 to 1."""
 
     drop_duplicates: bool = True
-    drop_uncaptioned: bool = False  # half of the prompts are emptied anyhow
+    drop_uncaptioned: bool = False  # without a caption the hint is read by itself
     drop_jpeg: bool = False  # conditions with JPEG's traces
     drop_misfits: bool = True  # conditions that fit another picture better
     most_misfits: float = 0.5  # share of them above which the whole set is told, and none goes

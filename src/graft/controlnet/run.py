@@ -20,10 +20,9 @@ from graft.controlnet.control import Control, moved_decoder
 from graft.controlnet.decoding import Limits, Refused, decode_picture
 from graft.controlnet.pictures import fit_picture
 from graft.controlnet.sampling import RunConfig, Steering, sample
-from graft.errors import ConfigError, DataError, ModelError
-from graft.models.controls import read_controlnet, read_weights
+from graft.controlnet.taught import fill_control, read_delta
+from graft.errors import ConfigError, DataError
 from graft.models.diffusion import DiffusionModel
-from graft.models.unet import decoder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +101,12 @@ def load_control(folder: Path, model: DiffusionModel) -> Control:
     Raises:
         ModelError: there is none, it belongs to another base, or its decoder is missing.
     """
-    state = read_controlnet(folder)
     control = Control(model.unet, model.shrinking, kind_of(folder))
-    try:
-        control.load_state_dict(state)
-    except RuntimeError as error:
-        said = str(error).strip().splitlines()[1:2]
-        raise ModelError(
-            f"{folder}: is a control of another base than {model.name}:"
-            f" {' '.join(said).strip()}"
-        ) from error
+    fill_control(control, folder, model)
     if control.config.unlock_decoder:
-        control.act_with(_read_decoder(folder, model))
+        decoder = moved_decoder(model.unet, read_delta(folder, model))
+        control.act_with(decoder.eval().requires_grad_(False))
     return control.to(model.device).eval().requires_grad_(False)
-
-
-def _read_decoder(folder: Path, model: DiffusionModel) -> nn.Module:
-    """The decoder that lies beside a control's folder as what it has moved by."""
-    path = folder.resolve().parent / "decoder.safetensors"
-    if not path.is_file():
-        raise ModelError(
-            f"{folder}: was taught with an unlocked decoder, and {path} is not there; put the"
-            " decoder.safetensors of its run's train folder beside it"
-        )
-    delta = read_weights(path)
-    locked = decoder_of(model.unet).state_dict()
-    if {n: t.shape for n, t in delta.items()} != {n: t.shape for n, t in locked.items()}:
-        raise ModelError(f"{path}: is a decoder of another base than {model.name}")
-    return moved_decoder(model.unet, delta).eval().requires_grad_(False)
 
 
 def read_hint(path: Path) -> np.ndarray:

@@ -26,6 +26,7 @@ from graft.controlnet.pictures import PictureReader
 from graft.controlnet.records import PAIR, encode_png
 from graft.controlnet.tiles import cut_tiles
 from graft.controlnet.train import train
+from graft.controlnet.trainee import TrainConfig
 from graft.controlnet.validation import Validation
 from graft.controlnet.workshop import TeachConfig, Workshop
 from graft.errors import DataError, StoreError
@@ -33,7 +34,7 @@ from graft.models.diffusion import Words
 from graft.scale.progress import Progress
 from graft.store.runs import held, write_json
 from graft.store.shards import read_column, read_shard, shard_name, write_shard
-from graft.store.whole import append_line, read_json, remove_partial
+from graft.store.whole import append_line, read_json, remove_partial, writing
 from graft.train.loop import Step, take_known
 
 __all__ = [
@@ -137,12 +138,12 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
         shop.model.require_steps(config.evaluate.run.steps, "evaluate.run.steps")
         remove_partial(folder / "pictures")
         lessons, empty, validation = _prepare(shop)
-        _keep_base(shop, folder / "base.json")
         shop.model.rest_encoders()
         began, verdict, told = time.perf_counter(), None, ""
-        waiting = deque[Step]()
+        waiting, finished = deque[Step](), (folder / "control").exists()
+        few = _told_few(lessons, config.train)
         steps = train(shop.model, lessons, empty, validation, config.train, folder)
-        shop.settle(taught=True)
+        _begin(shop, finished=finished)
         for step in steps:
             waiting.append(step)
             for known in take_known(waiting):
@@ -151,7 +152,7 @@ def train_control(shop: Workshop) -> Iterator[Progress]:
             if step.check is not None and step.check.fidelity:
                 _save_grid(folder, step.index, validation)
             verdict = step.convergence or verdict
-            note = f"{told}{_said(verdict)}"
+            note = f"{told}{_said(verdict)}{few}"
             yield Progress("train", step.index, config.train.steps, "steps", note)
         _note_seconds(shop, "train", time.perf_counter() - began)
 
@@ -160,15 +161,16 @@ def evaluate_run(shop: Workshop) -> Iterator[Progress]:
     """Put the control to held-out pairs; writes the report of the whole run."""
     began = time.perf_counter()
     shop.require_divided_so()
-    pairs = shop.chosen(shop.division().evaluation)
-    if not pairs:
+    division = shop.division()
+    if not division.evaluation:
         raise DataError(
             f"{shop.root}: good pairs of fewer than five pictures: none is left to evaluate on"
         )
+    *pairs, other = shop.chosen([*division.evaluation, division.training[0]])
     yield Progress("evaluate", 0, len(pairs), "pictures")
     controlled = shop.trained()
     shop.model.require_steps(shop.config.evaluate.run.steps, "evaluate.run.steps")
-    found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate)
+    found = evaluate(shop.model, controlled, pairs, shop.annotator, shop.config.evaluate, other)
     folder = shop.root / "evaluate"
     before = read_json(shop.root / "train" / "base.json")["sha256"]
     told = read_json(shop.root / "train" / "convergence.json")
@@ -229,7 +231,23 @@ def _write_kept(shop: Workshop, found: Sequence[Examined], kept: Kept) -> None:
     shown = {pair.id: pair for pair in shop.pairs() if pair.id in wanted}
     sheets = {why: [shown[name] for name in names] for why, names in examples.items()}
     contact_sheet(sheets, folder / "sheet.png")
-    write_json(folder / "kept.json", {"ids": list(kept.ids)})
+    write_json(folder / "kept.json", {"ids": list(kept.ids), "annotated": shop.annotated()})
+
+
+def _begin(shop: Workshop, *, finished: bool) -> None:
+    """Note what a training that was not refused goes by; a finished one changes nothing."""
+    shop.begin_division()
+    _keep_base(shop, shop.root / "train" / "base.json")
+    if not finished:
+        _forget_report(shop)
+    shop.settle(taught=not finished)
+
+
+def _forget_report(shop: Workshop) -> None:
+    """Remove what an earlier control came to: it says nothing of the one that is taught now."""
+    for path in (shop.root / "report.json", shop.root / "evaluate" / "report.json"):
+        with writing(path):
+            path.unlink(missing_ok=True)
 
 
 def _keep_base(shop: Workshop, path: Path) -> None:
@@ -245,7 +263,8 @@ def _keep_base(shop: Workshop, path: Path) -> None:
 
 def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
     """The lessons, the empty prompt, and what watches the training."""
-    division = shop.begin_division()
+    shop.require_annotated(shop.kept())
+    division = shop.plan_division()
     if not division.training or not division.validation:
         raise DataError(
             f"{shop.root}: {len(shop.kept())} good pairs of"
@@ -265,7 +284,7 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
                 lessons.append(Lesson(pair.id, encoded, index, png))
         if shop.config.train.flip:
             lessons += _mirrored(shop, pairs, training)
-    watched = shop.chosen(division.validation)
+    *watched, other = shop.chosen([*division.validation, division.training[0]])
     found = [places[pair.id] for pair in watched]
     empty, device = shop.model.embed([""]), shop.model.device
     validation = Validation(
@@ -276,6 +295,7 @@ def _prepare(shop: Workshop) -> tuple[list[Lesson], Words, Validation]:
         empty,
         shop.annotator,
         shop.config.validation,
+        other,
     )
     return lessons, empty, validation
 
@@ -323,6 +343,14 @@ def _said(verdict: Convergence | None) -> str:
     if verdict.onset_step is None:
         return sure
     return f"{sure}, onset {verdict.onset_step} ({verdict.onset_low}-{verdict.onset_high})"
+
+
+def _told_few(lessons: Sequence[Lesson], settings: TrainConfig) -> str:
+    """That there are fewer pairs than a step asks for, where it is so."""
+    asked = settings.batch * settings.accumulate
+    if len(lessons) >= asked:
+        return ""
+    return f"; a step asks for {asked} pictures, and there are {len(lessons)} to learn from"
 
 
 def _note_seconds(shop: Workshop, stage: str, seconds: float) -> None:

@@ -1,7 +1,8 @@
 """Teach a control: the base's own loss, through the zero convolutions, and nothing else.
 
-Zhang et al. 2023, Section 3.3. The base is frozen; half of the prompts are emptied, drawn anew
-each time a picture is seen, so that the control learns to read the hint by itself.
+Zhang et al. 2023, Section 3.3. The base is frozen. Of the prompts the share `no_prompt` is
+emptied, drawn anew each time a picture is seen: none by default, half in the paper, so that the
+control learns to read the hint by itself.
 
 What is drawn for a picture (its noise, its time, whether its prompt is emptied) depends on the
 seed, the picture and the epoch alone: not on its batch, nor on how often a run was stopped.
@@ -15,7 +16,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -27,7 +28,7 @@ from graft.config import to_table
 from graft.controlnet.convergence import Check, Convergence, judge, onset_of
 from graft.controlnet.lessons import Lesson, read_lessons
 from graft.controlnet.trainee import TrainConfig, Trainee, loss_of_pictures
-from graft.controlnet.validation import Validation
+from graft.controlnet.validation import Validation, ValidationConfig
 from graft.errors import DataError, ModelError, StoreError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import write_controlnet, write_weights
@@ -75,7 +76,7 @@ def train(
         ModelError: the training diverged; tells what to do.
     """
     if (folder / "control").exists():
-        require_taught_so(folder, settings)
+        require_taught_so(folder, settings, validation.settings)
         _clear(folder)
         return iter(())
     if not lessons:
@@ -85,19 +86,21 @@ def train(
     remove_partial_folders(folder)
     origin = _origin(settings, model, lessons, validation)
     begun = list_begun(folder, origin)
-    trainee = Trainee(model, validation.annotator, settings)
-    stand = _resume(begun, trainee, origin)
+    trainee = Trainee(model, validation.annotator, settings, goes_on=bool(begun))
+    stand = _resume(begun, trainee, origin, validation)
     steps = _learn(trainee, lessons, empty, validation, folder, stand)
-    return _finish(steps, trainee, folder)
+    return _finish(steps, trainee, folder, validation.settings)
 
 
-def _finish(steps: Iterator[Progress], trainee: Trainee, folder: Path) -> Iterator[Progress]:
+def _finish(
+    steps: Iterator[Progress], trainee: Trainee, folder: Path, validation: ValidationConfig
+) -> Iterator[Progress]:
     """The steps; after the last of them the control stands."""
     try:
         yield from steps
     except DivergedError as error:
         raise ModelError(f"{error}{_way_out(folder, trainee.settings)}") from error
-    _write(trainee, folder)
+    _write(trainee, folder, validation)
     _clear(folder)
 
 
@@ -157,7 +160,7 @@ def _learn(
             watch.require_sound(trainee, step.index)
         yield Progress(**asdict(step), check=check, convergence=watch.verdict)
         if saved:
-            note = {"origin": stand.origin, "checks": [asdict(one) for one in watch.checks]}
+            note = watch.to_note(stand.origin)
             left = settings.steps - step.index
             save_checkpoint(
                 folder, step.index, trainee.both, trainee.optimizer, value=left, note=note
@@ -229,6 +232,12 @@ class Watch:
         sound = all(map(math.isfinite, losses))
         _require_finite(step, "losses of the validation pictures", sound=sound)
 
+    def to_note(self, origin: str) -> dict[str, object]:
+        """What a checkpoint says of itself: its training, the checks, how they measured."""
+        checks = [asdict(one) for one in self.checks]
+        measure = self.validation.settings.to_measure()
+        return {"origin": origin, "checks": checks, "validation": measure}
+
     def write(self, folder: Path) -> None:
         """Everything measured so far and what is thought of it, in `convergence.json`."""
         whole = onset_of(self.checks)
@@ -284,11 +293,18 @@ class _Stand:
     checks: tuple[Check, ...] = ()
 
 
-def _resume(begun: Sequence[Checkpoint], trainee: Trainee, origin: str) -> _Stand:
+def _resume(
+    begun: Sequence[Checkpoint], trainee: Trainee, origin: str, validation: Validation
+) -> _Stand:
     """Put `trainee` where the last checkpoint stands, if there is one."""
     if not begun:
         return _Stand(origin)
     last = begun[-1]
+    if told := _otherwise_measured(last.note, validation.settings):
+        raise StoreError(
+            f"{last.folder}: was measured with other settings: {told}; take the same ones, or"
+            f" delete {last.folder.parent} to begin again"
+        )
     load_checkpoint(last, trainee.both, trainee.optimizer)
     noted = cast("list[dict[str, object]]", last.note["checks"])
     checks = tuple(Check.from_table(one) for one in noted)
@@ -300,18 +316,28 @@ def _resume(begun: Sequence[Checkpoint], trainee: Trainee, origin: str) -> _Stan
     return _Stand(origin, last.step, checks)
 
 
-def require_taught_so(folder: Path, settings: TrainConfig) -> None:
+def require_taught_so(
+    folder: Path, settings: TrainConfig, validation: ValidationConfig
+) -> None:
     """Do not let the finished control in `folder` pass for one of other settings."""
     card = read_json(folder / "control" / "graft.json")
     begun = cast("dict[str, object]", card["settings"])
-    if told := told_differences(begun, _what_counts(settings)):
+    told = told_differences(begun, _what_counts(settings))
+    if told := told or _otherwise_measured(card, validation):
         raise StoreError(
             f"{folder}: holds a control that was taught with other settings: {told}; take the"
             f" same ones, or delete {folder} to teach it anew"
         )
 
 
-def _write(trainee: Trainee, folder: Path) -> None:
+def _otherwise_measured(noted: Mapping[str, object], validation: ValidationConfig) -> str:
+    """How `noted` says it was measured otherwise; nothing of older ones, which do not say."""
+    measure: dict[str, object] = {"validation": validation.to_measure()}
+    before = {name: noted[name] for name in measure if name in noted}
+    return told_differences(before, measure) if before else ""
+
+
+def _write(trainee: Trainee, folder: Path, validation: ValidationConfig) -> None:
     """The finished control as a folder, written whole, and a decoder's delta beside it."""
     shown = trainee.shown()
     control, delta = shown.control, shown.decoder_delta()
@@ -325,16 +351,17 @@ def _write(trainee: Trainee, folder: Path) -> None:
             write_controlnet(trainee.model.unet, state, control.hint_channels, partial)
         else:  # `diffusers` has no class for it
             write_weights(state, partial)
-        write_json(partial / "graft.json", _card(trainee))
+        write_json(partial / "graft.json", _card(trainee, validation))
 
 
-def _card(trainee: Trainee) -> dict[str, object]:
+def _card(trainee: Trainee, validation: ValidationConfig) -> dict[str, object]:
     """What `graft.json` says."""
     return {
         "base": trainee.model.name,
         "condition": trainee.annotator.name,
         "annotator": to_table(trainee.annotator),
         "settings": _what_counts(trainee.settings),
+        "validation": validation.to_measure(),
     }
 
 

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from graft.config import require
 from graft.controlnet.annotators.annotator import Annotator
+from graft.controlnet.card import kind_of
 from graft.controlnet.control import ControlConfig, Controlled
 from graft.controlnet.convergence import ConvergenceConfig
 from graft.controlnet.lessons import Batch
-from graft.models.controls import read_controlnet
+from graft.controlnet.taught import fill_control, read_delta
+from graft.errors import ModelError
 from graft.models.diffusion import DiffusionModel
 from graft.models.recompute import Recompute
 from graft.train.average import Average
@@ -84,10 +86,17 @@ class Trainee:
     """A controlled base that learns, its running average, and the optimizer."""
 
     def __init__(
-        self, model: DiffusionModel, annotator: Annotator, settings: TrainConfig
+        self,
+        model: DiffusionModel,
+        annotator: Annotator,
+        settings: TrainConfig,
+        *,
+        goes_on: bool = False,
     ) -> None:
+        """One that `goes_on` gets its weights of a checkpoint, and reads no start."""
         self.model, self.annotator, self.settings = model, annotator, settings
-        self.live = new_controlled(model, settings)
+        begin = silent_controlled if goes_on else new_controlled
+        self.live = begin(model, settings)
         self.average = Average(self.live, settings.average_decay)
         self.both = nn.ModuleDict({"model": self.live, "average": self.average})
         self.optimizer = torch.optim.AdamW(
@@ -99,21 +108,54 @@ class Trainee:
 
     def shown(self) -> Controlled:
         """The control as it would be saved now: large, so made anew each time."""
-        averaged = _silent(self.model, self.settings).requires_grad_(False)
+        averaged = silent_controlled(self.model, self.settings).requires_grad_(False)
         averaged.load_state_dict(self.live.state_dict())  # where nothing is averaged
         self.average.apply_to(averaged)
         return averaged.eval()
 
 
 def new_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
-    """A base with a silent control, or with the one that `start_from` names."""
-    controlled = _silent(model, settings)
+    """A base with a silent control, or with the one that `start_from` names.
+
+    Raises:
+        ModelError: that one is not there, or of another kind or base.
+    """
+    controlled = silent_controlled(model, settings)
     if settings.start_from is not None:
-        controlled.control.load_state_dict(read_controlnet(settings.start_from))
+        try:
+            _begin_with(settings.start_from, controlled, model)
+        except ModelError as error:
+            raise ModelError(f"train.start_from: {error}") from error
     return controlled
 
 
-def _silent(model: DiffusionModel, settings: TrainConfig) -> Controlled:
+def _begin_with(folder: Path, controlled: Controlled, model: DiffusionModel) -> None:
+    """Give `controlled` what the control in `folder` has learned, its decoder's part too."""
+    there = kind_of(folder)
+    if setting := _unlike(there, controlled.control.config):
+        value = str(getattr(there, setting)).lower()
+        raise ModelError(
+            f"{folder}: was taught with control.{setting} = {value}; take train.control."
+            f"{setting}={value} as well, or begin with another control"
+        )
+    fill_control(controlled.control, folder, model)
+    if there.unlock_decoder:
+        controlled.add_to_decoder(read_delta(folder, model))
+
+
+def _unlike(there: ControlConfig, here: ControlConfig) -> str:
+    """The setting for which a control cannot begin with another; empty where it can."""
+    in_the_way = {
+        "light": there.light != here.light,
+        "latent_hint": there.latent_hint != here.latent_hint,
+        "unlock_decoder": there.unlock_decoder and not here.unlock_decoder,
+        "middle_only": here.middle_only and not there.middle_only,  # its skips would speak on
+    }
+    return next((name for name, is_so in in_the_way.items() if is_so), "")
+
+
+def silent_controlled(model: DiffusionModel, settings: TrainConfig) -> Controlled:
+    """A base with a control that has learned nothing; no file is read."""
     controlled = Controlled(
         model.unet,
         model.shrinking,

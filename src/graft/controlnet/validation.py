@@ -11,18 +11,20 @@ Legend: V pictures, K times, C channels, H and W pixels, h and w latent pixels.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graft.config import require
+from graft.config import require, to_table
 from graft.controlnet.annotators.annotator import Annotator
 from graft.controlnet.control import Controlled
 from graft.controlnet.convergence import Check
 from graft.controlnet.dataset import Pair
 from graft.controlnet.fidelity import fidelities
 from graft.controlnet.sampling import RunConfig, Steering, sample
+from graft.errors import DataError
 from graft.models.diffusion import DiffusionModel, Words
 from graft.models.unet import denoise
 
@@ -41,11 +43,17 @@ class ValidationConfig:
     def __post_init__(self) -> None:
         require(self, ("pictures",), lambda count: count >= 1, "at least 1")
 
+    def to_measure(self) -> dict[str, object]:
+        """The settings that a measure comes of; how memory is saved may change midway."""
+        table = to_table(self)
+        run = cast("dict[str, object]", table["run"])
+        return {**table, "run": {name: run[name] for name in run if name != "at_once"}}
+
 
 class Validation:
     """Held-out pairs with everything that does not change while the control learns."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the last is for a single pair only
         self,
         model: DiffusionModel,
         pairs: Sequence[Pair],
@@ -54,7 +62,9 @@ class Validation:
         empty: Words,
         annotator: Annotator,
         settings: ValidationConfig,
+        other: Pair | None = None,
     ) -> None:
+        """`other` lends a single pair its hint, as another picture's."""
         self.model, self.pairs, self.annotator, self.settings = (
             model,
             pairs,
@@ -63,6 +73,13 @@ class Validation:
         )
         self._latents_VChw, self._words, self._empty = latents_VChw, words, empty
         self._hints = np.stack([pair.condition.pixels_HWC for pair in pairs])
+        wrong = wrong_hints(pairs, other)
+        if wrong is None:
+            raise DataError(
+                f"{pairs[0].id}: is the only picture to watch; give another pair, to compare"
+                " its hint with that one's"
+            )
+        self._wrong = wrong
         self._seeds = [seed_of(pair.id) for pair in pairs]
         self._times = [round(share * (model.noise.times - 1)) for share in _TIMES]
         self._none: tuple[float, ...] | None = None
@@ -81,7 +98,7 @@ class Validation:
             step,
             fidelity,
             true=self.losses(controlled),
-            shuffled=self._losses(controlled, np.roll(self._hints, 1, axis=0)),
+            shuffled=self._losses(controlled, self._wrong),
             none=self._none,
         )
 
@@ -141,6 +158,16 @@ class Validation:
             hint_BCHW = controlled.control.read(hints_BHWC, model).to(latents_BChw)
             found_BChw = controlled(noisy_BChw, time_B, words.states_BTD, hint_BCHW, added)
         return (found_BChw - target_BChw).square().mean(dim=(1, 2, 3))
+
+
+def wrong_hints(pairs: Sequence[Pair], other: Pair | None = None) -> np.ndarray | None:
+    """Another picture's hint for each pair [V, H, W, 3]: the one before it, or `other`'s.
+
+    None of a single pair without another, for its own would be no wrong one.
+    """
+    if len(pairs) > 1:
+        return np.roll(np.stack([pair.condition.pixels_HWC for pair in pairs]), 1, axis=0)
+    return None if other is None else other.condition.pixels_HWC[None]
 
 
 def seed_of(name: str) -> int:

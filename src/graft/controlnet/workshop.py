@@ -20,7 +20,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from graft.config import dump, fill, load, require, to_table
 from graft.controlnet.annotators.annotator import Annotator
@@ -31,15 +30,15 @@ from graft.controlnet.dataset import Pair
 from graft.controlnet.evaluate import EvaluateConfig
 from graft.controlnet.keep import KeepConfig
 from graft.controlnet.records import PAIR
+from graft.controlnet.taught import fill_control, read_delta
 from graft.controlnet.tiles import picture_of
 from graft.controlnet.train import require_taught_so
-from graft.controlnet.trainee import TrainConfig, new_controlled
+from graft.controlnet.trainee import TrainConfig, silent_controlled
 from graft.controlnet.validation import ValidationConfig
 from graft.errors import ConfigError, StoreError
-from graft.models.controls import read_controlnet
 from graft.models.diffusion import DiffusionModel, load_diffusion
 from graft.store.runs import Run, refuse_another, write_json, write_text
-from graft.store.shards import list_shards, read_shard
+from graft.store.shards import list_shards, read_column, read_shard
 from graft.store.whole import read_json, remove_partial, writing
 
 
@@ -197,11 +196,40 @@ class Workshop:
                 yield PAIR.from_row(row)
 
     def kept(self) -> list[str]:
-        """Ids of the good pairs."""
+        """Ids of the good pairs.
+
+        Raises:
+            StoreError: they were not chosen yet, or of other pairs than there are now.
+        """
         path = self.root / "keep" / "kept.json"
         if not path.is_file():
             raise StoreError(f"{path}: not there; run `graft controlnet keep` first")
-        return cast("list[str]", read_json(path)["ids"])
+        table, annotated = read_json(path), self.annotated()
+        if annotated and table.get("annotated", annotated) != annotated:
+            raise StoreError(
+                f"{path}: was chosen of other pairs than are annotated now; run `graft"
+                " controlnet keep` again"
+            )
+        return cast("list[str]", table["ids"])
+
+    def annotated(self) -> str:
+        """The digest of the annotated pairs; empty where they are not finished."""
+        path = self.root / "annotate" / "shards" / "manifest.json"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def require_annotated(self, names: Iterable[str]) -> None:
+        """Refuse ids that no annotated pair has.
+
+        Raises:
+            StoreError: names the first of them.
+        """
+        there = {name for shard in self.shards() for name in read_column(shard, "id")}
+        gone = [name for name in names if name not in there]
+        if gone:
+            raise StoreError(
+                f"{self.root}: {gone[0]} was kept, and is not among its annotated pairs any"
+                f" more ({len(gone)} such); run `graft controlnet keep` again"
+            )
 
     def begin_division(self) -> Division:
         """Decide which pairs are for what, once and for all of this training.
@@ -209,10 +237,19 @@ class Workshop:
         Raises:
             StoreError: other pairs are kept, or held out, than when the training began.
         """
-        division, path = self._divide(), self.root / "train" / "division.json"
+        division, path = self.plan_division(), self.root / "train" / "division.json"
         if not path.is_file():
             write_json(path, to_table(division))
-        elif self.division() != division:
+        return division
+
+    def plan_division(self) -> Division:
+        """Which pairs are for what, nothing of it decided.
+
+        Raises:
+            StoreError: the training began with another division.
+        """
+        division, path = self._divide(), self.root / "train" / "division.json"
+        if path.is_file() and self.division() != division:
             raise StoreError(
                 f"{path}: other pairs are kept or held out than when the training began; put"
                 f" the settings back, or delete {path.parent}"
@@ -273,9 +310,19 @@ class Workshop:
         return name if self.config.tiles is None else picture_of(name)
 
     def chosen(self, names: Sequence[str]) -> list[Pair]:
-        """The pairs of these ids, in this order."""
+        """The pairs of these ids, in this order.
+
+        Raises:
+            StoreError: one of them is not there; names it.
+        """
         wanted = set(names)
         found = {pair.id: pair for pair in self.pairs() if pair.id in wanted}
+        if gone := [name for name in names if name not in found]:
+            raise StoreError(
+                f"{self.root}: {gone[0]} is not among its annotated pairs any more"
+                f" ({len(gone)} such); put the pictures back, or run `graft controlnet keep`"
+                f" again and delete {self.root / 'train'} to teach anew"
+            )
         return [found[name] for name in names]
 
     def trained(self) -> Controlled:
@@ -283,15 +330,16 @@ class Workshop:
 
         Raises:
             StoreError: there is none, or it was taught with other settings.
+            ModelError: its weights, or those of its decoder, are missing or damaged.
         """
         folder = self.root / "train"
         if not (folder / "control").is_dir():
             raise StoreError(f"{folder}: no control; run `graft controlnet train` first")
-        require_taught_so(folder, self.config.train)
-        controlled = new_controlled(self.model, self.config.train)
-        controlled.control.load_state_dict(read_controlnet(folder / "control"))
+        require_taught_so(folder, self.config.train, self.config.validation)
+        controlled = silent_controlled(self.model, self.config.train)
+        fill_control(controlled.control, folder / "control", self.model)
         if controlled.decoder is not None:
-            controlled.add_to_decoder(load_file(folder / "decoder.safetensors"))
+            controlled.add_to_decoder(read_delta(folder / "control", self.model))
         return controlled.to(self.model.device).eval().requires_grad_(False)
 
     def picture_rng(self, name: str) -> np.random.Generator:
