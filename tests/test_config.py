@@ -50,6 +50,21 @@ def test_without_a_file_the_defaults_stand() -> None:
     assert load(RunConfig) == RunConfig()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyConfig:
+    run: RunConfig = field(
+        default_factory=lambda: RunConfig(keep=KeepConfig(threshold=4.0, per_tool=2), seed=3)
+    )
+
+
+def test_what_a_begun_section_leaves_out_is_as_its_own_default_has_it() -> None:
+    found = load(StudyConfig, overrides=["run.model=other", "run.keep.per_tool=5"]).run
+    assert (found.model, found.seed) == ("other", 3)
+    assert found.keep == KeepConfig(threshold=4.0, per_tool=5)
+    with pytest.raises(ConfigError, match=r"unknown setting 'run\.keep\.treshold'"):
+        load(StudyConfig, overrides=["run.keep.treshold=5"])
+
+
 def test_every_kind_of_value_is_read_from_toml(recipe: Path) -> None:
     recipe.write_text(
         'tools = ["a", "b"]\nout = "x/y"\ntoday = 2024-02-29\n[keep]\nthreshold = 2\n'

@@ -56,7 +56,8 @@ def fill(
     around = typing.cast("type[tuple[Config]]", GenericAlias(tuple, (kind,)))
     adapter = TypeAdapter(around, config=ConfigDict(extra="forbid", strict=True))
     try:
-        (settings,) = adapter.validate_json(json.dumps([table], default=str))
+        whole = _with_defaults(kind, table)
+        (settings,) = adapter.validate_json(json.dumps([whole], default=str))
     except ValidationError as error:
         complaints = [
             _complaint(kind, table, details, origin, origins or {})
@@ -64,6 +65,30 @@ def fill(
         ]
         raise ConfigError("\n".join(dict.fromkeys(complaints))) from None
     return settings
+
+
+def _with_defaults(kind: type, table: Mapping[str, object]) -> Table:
+    """A table whose begun sections have the rest from the section's own default.
+
+    Else each would be completed by its class, whose defaults may be other ones.
+    """
+    made = {
+        one.name: one.default_factory()
+        for one in (dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ())
+        if one.name in table and one.default_factory is not dataclasses.MISSING
+    }
+    return {name: _completed(made.get(name), value) for name, value in table.items()}
+
+
+def _completed(default: object, begun: object) -> object:
+    is_section = dataclasses.is_dataclass(default) and not isinstance(default, type)
+    if not (is_section and isinstance(begun, Mapping)):
+        return begun
+    section = typing.cast("Mapping[str, object]", begun)
+    held = {
+        name: _completed(getattr(default, name, None), one) for name, one in section.items()
+    }
+    return {**to_table(default), **held}
 
 
 def require(
