@@ -171,6 +171,17 @@ def test_a_rise_that_still_rises_has_not_converged() -> None:
     assert watch(checks)[-1].verdict == "learning"
 
 
+def test_the_onset_of_a_rise_that_is_not_level_is_told_when_the_steps_are_over() -> None:
+    checks = checks_of(1000, steps=1400, width=300)
+    *verdicts, last = watch(checks)
+    assert all(one.verdict in ("waiting", "learning") for one in verdicts)
+    assert all(one.onset_step is None for one in verdicts)
+    assert (last.verdict, last.ended, last.found_at) == ("learning", False, 1400)
+    assert last.onset_step == round(onset_of(checks) or 0)
+    assert last.onset_low <= last.onset_step <= last.onset_high
+    assert "more steps may do it good" in last.advice
+
+
 def test_a_fall_is_no_rise() -> None:
     rising = checks_of(800)
     falling = [

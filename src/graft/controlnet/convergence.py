@@ -157,6 +157,12 @@ def judge(
         advice = f"stop: the condition is followed since step {onset}, and it is level now"
         return Convergence("converged", confidence, advice, onset, *bounds, last)
     if rise is not None:
+        if last >= steps and confidence >= settings.sure:
+            onset = round(rise.middle)
+            advice = (
+                f"the condition is followed since step {onset}; more steps would do it good"
+            )
+            return Convergence("learning", confidence, advice, onset, *bounds, last)
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
         return Convergence("learning", confidence, advice)
     patience = max(settings.patience * steps, settings.least_steps)
