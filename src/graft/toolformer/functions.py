@@ -313,7 +313,7 @@ def seen_from(folder: Path, name: str) -> str:
             return f"{kind}:{_words_seen_from(folder, address)}"
         case "qa" if names_reader(name):
             return f"{kind}:{_words_seen_from(folder, address)}"
-        case "search" | "qa" if _is_there(folder / address):
+        case "search" | "qa" if address and _is_there(folder / address):
             return f"{kind}:{folder / address}"
         case file if file.endswith(".py"):
             return f"{folder / file}:{address}"
