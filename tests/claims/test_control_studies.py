@@ -39,6 +39,15 @@ def test_the_recipe_takes_less_than_half_the_steps_of_the_script_at_its_best_rat
     assert f"recipe, {times_fewer('together'):.1f} times fewer" in PAGE
 
 
+def test_with_short_gradients_canny_takes_as_many_steps_as_are_told() -> None:
+    variants = cast("dict[str, dict[str, object]]", report("onset")["variants"])
+    found = [cast("Result", variants[f"canny-{seed}"]["half_way"]) for seed in range(3)]
+    first, second, third = (f"{one['mean']:.0f}" for one in found)
+    assert f"half way after {first}, {second} and {third} steps on three seeds" in PAGE
+    script = half_way(cast("str", report("convergence")["script"]))
+    assert max(one["high"] for one in found) < script["low"] / 2
+
+
 def test_no_lever_let_go_of_or_pulled_besides_surely_hastens_the_recipe() -> None:
     variants = cast("dict[str, dict[str, object]]", report("convergence")["variants"])
     others = {name for name in variants if name.startswith("together-")}
@@ -102,14 +111,19 @@ def test_the_power_form_stays_level_over_guidance_where_the_others_fall() -> Non
 
 def test_onsets_found_while_training_are_those_of_the_whole_curve() -> None:
     found = report("onset")
+    variants = cast("dict[str, dict[str, object]]", found["variants"])
     off = cast("dict[str, float | None]", found["off"])
     assert set(off) == {
         f"{name}-{seed}" for name in ("canny", "scribble", "palette") for seed in range(3)
     }
-    assert all(one is not None and one < 0.05 for one in off.values())
-    assert "nine of nine onsets that were found while training lie within 5%" in PAGE
+    assert all(one is not None and one < 0.07 for one in off.values())
+    later = {name for name in off if variants[name]["verdict"] != "converged"}
+    assert later == {"palette-2"}
+    assert variants["palette-2"]["found_at"] == variants["palette-2"]["steps"]
     front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert "every onset that was found while training lies within 5%" in front
+    for page in (PAGE, front):
+        assert "eight of nine onsets were found while training" in page
+        assert "within 7% of the onset of the whole curve" in page
 
 
 def test_pairs_that_were_mixed_up_are_refused() -> None:
@@ -117,24 +131,6 @@ def test_pairs_that_were_mixed_up_are_refused() -> None:
     mixed = {name for name in variants if name.endswith("-mixed")}
     assert len(mixed) == 9
     assert set(cast("list[str]", report("onset")["refused"])) == mixed
-
-
-def test_asked_again_with_a_long_memory_the_verdicts_are_told_as_they_are() -> None:
-    found = report("onset-long-memory")
-    variants = cast("dict[str, dict[str, object]]", found["variants"])
-    off = cast("dict[str, float | None]", found["off"])
-    known = {name: one for name, one in off.items() if one is not None}
-    assert set(off) - set(known) == {"palette-2"}
-    assert variants["palette-2"]["verdict"] == "will not converge"
-    furthest = max(known, key=lambda name: known[name])
-    assert sorted(known.values())[-2] < 0.07
-    assert round(100 * known[furthest]) == 12
-    one = cast("dict[str, int]", variants[furthest])
-    assert one["onset_of_whole_curve"] - one["onset_step"] == 8
-    verdicts = [str(variants[name]["verdict"]) for name in variants if name.endswith("-mixed")]
-    assert sorted(verdicts) == ["waiting"] * 2 + ["will not converge"] * 7
-    for page in (PAGE, " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())):
-        assert "one 12% off, which is 8 steps; of nine mixed up seven" in page
 
 
 def test_two_controls_at_once_are_as_faithful_as_each_alone() -> None:
