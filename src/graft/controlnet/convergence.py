@@ -159,9 +159,7 @@ def judge(
     if rise is not None:
         if last >= steps and confidence >= settings.sure:
             onset = round(rise.middle)
-            advice = (
-                f"the condition is followed since step {onset}; more steps would do it good"
-            )
+            advice = f"the condition is followed since step {onset}; more steps may do it good"
             return Convergence("learning", confidence, advice, onset, *bounds, last)
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
         return Convergence("learning", confidence, advice)
