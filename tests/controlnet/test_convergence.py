@@ -182,6 +182,16 @@ def test_the_onset_of_a_rise_that_is_not_level_is_told_when_the_steps_are_over()
     assert "more steps may do it good" in last.advice
 
 
+def test_of_a_rise_that_a_few_pictures_make_no_onset_is_told() -> None:
+    whole = checks_of(700, steps=1400, noise=0.0)
+    checks = [
+        replace(check, fidelity=check.fidelity[:3] + whole[0].fidelity[3:]) for check in whole
+    ]
+    last = watch(checks)[-1]
+    assert (last.verdict, last.onset_step) == ("learning", None)
+    assert 0.3 < last.confidence < CONFIG.sure
+
+
 def test_a_fall_is_no_rise() -> None:
     rising = checks_of(800)
     falling = [
