@@ -47,6 +47,9 @@ def test_together_is_the_recipe_and_each_lever_of_it_is_let_go_of_once() -> None
     assert pulled == {"hint-rate", "late-times", "average", "decay", "clip"}
     assert changed(together, found["together-with-empty-prompts"]) == {"no_prompt"}
     assert changed(together, found["together-with-short-memory"]) == {"beta2"}
+    assert changed(together, found["together-with-rate-2"]) == {"learning_rate"}
+    twice = 2 * together.train.learning_rate
+    assert found["together-with-rate-2"].train.learning_rate == twice
     assert not any(one.train.stop_when_converged for one in found.values())
 
 

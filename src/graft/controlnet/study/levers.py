@@ -21,6 +21,7 @@ RELATED = "softedge"
 _TIMES_RATE = (1, 2, 4)
 """The script is given the recipe's learning rate and higher ones; its best one counts."""
 
+_TWICE = 2
 _TIMES_ZERO = 10.0
 _TIMES_BATCH = 2
 _SILENT = 0.25
@@ -47,6 +48,8 @@ def lever_variants(config: TeachConfig) -> list[Variant]:
     trainings |= {
         f"together-with-{name}": changed(recipe, **one) for name, one in others.items()
     }
+    twice = changed(recipe, learning_rate=_TWICE * recipe.learning_rate)
+    trainings[f"together-with-rate-{_TWICE}"] = twice
     related = changed(config, condition=RELATED, annotator={}, train=recipe)
     return [
         *(Variant(name, changed(config, train=train)) for name, train in trainings.items()),
