@@ -22,9 +22,10 @@ class Service(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         told = [self.path, self.headers["color"], self.headers["Content-Type"], body]
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        kind = "application/hal+json" if "hal" in self.path else "application/json"
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.end_headers()
-        self.wfile.write(json.dumps(told).encode())
+        self.wfile.write(json.dumps(told, indent=2).encode())
 
     do_POST = do_GET
 
@@ -125,6 +126,34 @@ def test_a_required_body_is_sent_even_if_it_is_empty(
     [tool] = tools_of(tmp_path, port, {"/x": {"post": told}})
     assert arrived(tool, "")[3] == sent
     assert arrived(tool, "a=1")[2:] == ["application/json", '{"a":1}']
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["application/merge-patch+json"], "application/merge-patch+json"),
+        (["application/xml", "Application/Vnd.Api+JSON; v=1"], "application/vnd.api+json"),
+        (["application/hal+json", "application/json"], "application/json"),
+        (["application/*", "application/hal+json"], "application/hal+json"),
+        (["*/*"], "application/json"),
+    ],
+)
+def test_a_body_is_sent_as_what_is_asked_for_where_that_is_written_in_json(
+    kinds: list[str], expected: str, tmp_path: Path, port: int
+) -> None:
+    of_one = {"schema": {"properties": {"a": {"type": "integer"}}}}
+    content = {
+        kind: {} if kind.endswith("xml") or kind != kinds[-1] else of_one for kind in kinds
+    }
+    [tool] = tools_of(tmp_path, port, {"/x": {"post": {"requestBody": {"content": content}}}})
+    assert arrived(tool, "a=1")[2:] == [expected, '{"a":1}']
+
+
+def test_an_answer_that_is_written_in_json_is_read_as_json(tmp_path: Path, port: int) -> None:
+    paths = {"/hal": {"get": {"summary": "x"}}, "/plain": {"get": {"summary": "x"}}}
+    for tool in tools_of(tmp_path, port, paths):
+        found = Executor().answer(tool, "", Context())
+        assert found.startswith('["/')
 
 
 FORM = {"application/x-www-form-urlencoded": {"schema": {"properties": {"a": {}}}}}

@@ -25,7 +25,14 @@ from graft.toolformer.tools.openapi_documents import (
     read_document,
     table,
 )
-from graft.toolformer.tools.parameters import FIELD, Parameter, parameters_of
+from graft.toolformer.tools.parameters import (
+    FIELD,
+    JSON,
+    Parameter,
+    body_kind,
+    is_json,
+    parameters_of,
+)
 from graft.toolformer.tools.reaching import Request, Response, authority_of, reach
 from graft.toolformer.tools.schemas import schema_arguments
 from graft.toolformer.tools.signing import (
@@ -41,7 +48,6 @@ from graft.toolformer.tools.tool import LateError, Tool
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MOST_OPERATIONS = 500
-_JSON = "application/json"
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +65,7 @@ class Operation:
     """A body of fields is sent even where none has a value."""
     security: object = None
     """OpenAPI's alternatives of security schemes."""
+    body_kind: str = JSON
 
     def request(self, values: Mapping[str, object]) -> Request:
         """What is asked with these values.
@@ -87,7 +94,7 @@ class Operation:
         if authority_of(url) != authority_of(self.base):
             raise ToolError(f"{url[:80]!r} leads away from the service")
         content = body if body or self.empty_body else whole
-        return Request(self.method, url, query, headers, content)
+        return Request(self.method, url, query, headers, content, self.body_kind)
 
 
 def operation_tools(address: str, offers: Offers = ASKED_ANEW) -> list[Tool]:
@@ -220,7 +227,7 @@ def _answer_of(response: Response, remedy: str = "") -> str:
     if response.status >= 300:
         how = remedy if response.status in (401, 403) else ""
         raise ToolError(f"the service says {response.status}: {response.text[:150]}{how}")
-    if response.kind != _JSON:
+    if not is_json(response.kind):
         return response.text
     try:
         found = json.loads(response.text)
@@ -253,6 +260,7 @@ def _operation(service: _Service, described: _Described, name: str) -> Operation
         parameters,
         has_fields and followed(document, told.get("requestBody")).get("required") is True,
         told.get("security", document.get("security")),
+        body_kind(told, document),
     )
 
 

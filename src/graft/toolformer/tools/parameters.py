@@ -5,7 +5,7 @@ document wants sent otherwise is not offered; where it has to be sent, its opera
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import quote
@@ -22,7 +22,8 @@ _STYLES = {
 """Where parameters are sent, and how; the first is the usual one."""
 _AS_JSON = "as JSON"
 _BETWEEN = {"spaceDelimited": " ", "pipeDelimited": "|"}
-_JSON = ("application/json", "application/*", "*/*")
+JSON = "application/json"
+_ANYTHING = ("application/*", "*/*")
 _NOT_SENT = frozenset(
     "connection content-encoding content-length expect keep-alive te trailer"
     " transfer-encoding upgrade".split()
@@ -179,12 +180,33 @@ def _fields(told: Table, document: Table, taken: Collection[str]) -> list[Parame
     return [Parameter(name, FIELD, one, name in required, name) for name, one in fields.items()]
 
 
-def _json_of(content: Mapping[str, object]) -> Table | None:
+def is_json(kind: str) -> bool:
+    """Whether a media type is JSON, or one that is written in it (RFC 6839, Section 3.1)."""
+    return kind == JSON or kind.endswith("+json")
+
+
+def body_kind(told: Table, document: Table) -> str:
+    """The media type that an operation's body is sent as."""
+    body = followed(document, told.get("requestBody"))
+    kind = _kind_of(_named(table(body.get("content"))))
+    return JSON if kind in (None, *_ANYTHING) else kind
+
+
+def _json_of(content: Table) -> Table | None:
     """What is told of the media type of JSON, whatever its parameters."""
-    for kind, told in content.items():
-        if kind.partition(";")[0].strip().lower() in _JSON:
-            return table(told)
-    return None
+    named = _named(content)
+    kind = _kind_of(named)
+    return None if kind is None else table(named[kind])
+
+
+def _named(content: Table) -> Table:
+    return {kind.partition(";")[0].strip().lower(): told for kind, told in content.items()}
+
+
+def _kind_of(named: Table) -> str | None:
+    """JSON itself, else what is written in it, else what allows it."""
+    written = (kind for kind in named if is_json(kind))
+    return next((kind for kind in (JSON, *written, *_ANYTHING) if kind in named), None)
 
 
 def _plain_or_several(value: object) -> str | list[str]:

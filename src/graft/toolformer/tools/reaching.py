@@ -34,13 +34,14 @@ _MADE_FROM_IPV4 = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a server; `json` goes as the body."""
+    """What is asked of a server; `json` goes as the body, of a media type that is JSON."""
 
     method: str
     url: str
     query: Mapping[str, str | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object | None = None
+    kind: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,6 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
     port = url.port or _PORTS[url.scheme]
     place = _address_of(url.host, port, allowed)
     timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    headers = {name: one for name, one in request.headers.items() if name.lower() != "host"}
-    headers["Host"] = url.netloc.decode("ascii")
     try:
         with (
             httpx2.Client(
@@ -78,7 +77,7 @@ def reach(request: Request, allowed: Collection[str] = ()) -> Response:
             client.stream(
                 request.method,
                 url.copy_with(host=place),
-                headers=headers,
+                headers=_headers(request, url),
                 json=request.json,
                 extensions={"sni_hostname": url.host},
             ) as response,
@@ -145,6 +144,14 @@ def authority_of(url: str) -> str:
     """
     parsed = _parsed(url)
     return f"{parsed.host}:{parsed.port or _PORTS.get(parsed.scheme, 0)}"
+
+
+def _headers(request: Request, url: httpx2.URL) -> dict[str, str]:
+    headers = {name: one for name, one in request.headers.items() if name.lower() != "host"}
+    headers["Host"] = url.netloc.decode("ascii")
+    if request.json is not None and "content-type" not in map(str.lower, headers):
+        headers["Content-Type"] = request.kind
+    return headers
 
 
 @functools.cache
