@@ -118,6 +118,18 @@ def test_one_text_is_written_in_quotes() -> None:
     assert '"[Upper("text")]"' in one.prompt.instruction
 
 
+def test_an_empty_text_is_the_default_where_there_is_one() -> None:
+    def weather(place: str = "Osk") -> str:
+        return f"rain in {place}"
+
+    def named(place: str) -> str:
+        return f"<{place}>"
+
+    assert answer(function_tool(weather), "") == "rain in Osk"
+    assert answer(function_tool(weather), "Tovel") == "rain in Tovel"
+    assert answer(function_tool(named), "") == "<>"
+
+
 @given(st.dictionaries(st.text(max_size=8), st.integers() | st.lists(st.text(max_size=5))))
 def test_what_a_call_holds_reaches_the_function_as_it_was(given_: dict[str, object]) -> None:
     def echo(values: dict[str, object], more: int = 0) -> dict[str, object]:

@@ -225,3 +225,13 @@ def test_what_may_be_null_in_openapi_30_may() -> None:
     assert arguments.read("a=null") == {"a": None}
     with pytest.raises(ToolError, match="is not one of"):
         arguments.read('a="y"')
+
+
+@pytest.mark.parametrize(("required", "taken"), [(["q"], {"q": ""}), ([], {})])
+def test_an_empty_text_is_left_out_where_it_may_be(
+    required: list[str], taken: dict[str, str]
+) -> None:
+    """Whoever offers the tool then takes its own default."""
+    schema = {"properties": {"q": {"type": "string", "default": "all"}}, "required": required}
+    assert schema_arguments(schema).read("") == taken
+    assert schema_arguments(schema).read("x") == {"q": "x"}

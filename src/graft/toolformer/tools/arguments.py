@@ -19,12 +19,14 @@ class Arguments:
         text: the argument is one text and is written in quotes.
         checked: gives the values as the tool takes them; raises `ToolError` for others.
         theirs: what the tool calls those names that it calls otherwise.
+        optional: the one text has a default, which stands for an empty one.
     """
 
     names: tuple[str, ...]
     text: bool
     checked: Callable[[Values], Mapping[str, object]]
     theirs: Mapping[str, str] = field(default_factory=dict[str, str])
+    optional: bool = False
 
     def read(self, argument: str) -> Mapping[str, object]:
         """The values that stand between a call's parentheses.
@@ -43,7 +45,7 @@ class Arguments:
 
     def _values(self, argument: str) -> Values:
         if self.text:
-            return {self.names[0]: argument}
+            return {} if self.optional and not argument else {self.names[0]: argument}
         return parse_arguments(argument, self.names, self._called)
 
     def sent(self, values: Values) -> Values:
@@ -53,7 +55,7 @@ class Arguments:
     def written(self, values: Values) -> str:
         """The values, by the tool's names, as they stand between a call's parentheses."""
         called = {self._called.get(name, name): value for name, value in values.items()}
-        return str(called[self.names[0]]) if self.text else render_arguments(called)
+        return str(called.get(self.names[0], "")) if self.text else render_arguments(called)
 
     @property
     def _called(self) -> dict[str, str]:

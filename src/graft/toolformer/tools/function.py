@@ -184,8 +184,9 @@ def arguments_of(fields: Mapping[str, tuple[object, object]], called: str) -> Ar
             raise ToolError(f"{place}: {first['msg']}") from None
         return {name: getattr(taken, one) for one, name in zip(named, fields, strict=True)}
 
-    one_text = len(fields) == 1 and next(iter(fields.values()))[0] is str
-    return Arguments(tuple(fields), one_text, checked)
+    kind, default = next(iter(fields.values()), (None, ...))
+    one_text = len(fields) == 1 and kind is str
+    return Arguments(tuple(fields), one_text, checked, optional=default is not ...)
 
 
 def _first_paragraph(function: Callable[..., object]) -> str:

@@ -81,7 +81,8 @@ def schema_arguments(schema: Mapping[str, object], *, openapi_30: bool = False) 
 
     names = called_names(list(properties))
     theirs = {name: one for name, one in zip(names, properties, strict=True) if name != one}
-    return Arguments(tuple(names), one_text, checked, theirs)
+    optional = not schema.get("required")
+    return Arguments(tuple(names), one_text, checked, theirs, optional)
 
 
 def _bounded(draft: type, *, nullable: bool) -> type:
