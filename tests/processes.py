@@ -96,6 +96,18 @@ def without_privileges() -> Generator[None]:
         assert libc.capset(header, sets) == 0
 
 
+BOTH = ("graft.cli.app", "graft.cli.tables")
+TOOLFORMER = (*BOTH, "graft.toolformer.teach", "transformers.models.llama")
+CONTROLNET = (
+    *(*BOTH, "graft.cli.plots", "graft.controlnet.teach", "matplotlib.figure"),
+    *("matplotlib.backends.backend_agg", "diffusers.schedulers.scheduling_ddim"),
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+)
+"""What commands import."""
+
+Graft = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a command with these words, in `folder`, as a process of its own."""
+
 WARM = """
 import importlib, json, os, signal, sys
 from graft.cli import main
@@ -103,17 +115,19 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 print(0, flush=True)
 for line in sys.stdin:
-    words, said = json.loads(line)
+    words, at, *said = json.loads(line)
     child = os.fork()
     if child == 0:
-        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(out, 1), os.dup2(out, 2)
+        for number, name in enumerate(said, start=1):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.chdir(at)
         sys.argv = ["graft", *words]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             code = main()
         except SystemExit as end:
             code = end.code
+        sys.stdout.flush()
         os._exit(code if isinstance(code, int) else 0)
     print(child, flush=True)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
@@ -130,8 +144,10 @@ class Commands:
     """
 
     def __init__(self, folder: Path, modules: Sequence[str]) -> None:
-        self._said = folder / "said.txt"
+        self._said = folder / "said.txt", folder / "errors.txt"
         one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        one_thread["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        one_thread["TRANSFORMERS_VERBOSITY"] = "error"  # as the command line has it
         self._parent = subprocess.Popen(
             [sys.executable, "-c", WARM, *modules],
             env=one_thread,
@@ -141,16 +157,24 @@ class Commands:
         )
         self._read()  # all is imported
 
-    def begin(self, *words: str) -> int:
-        """Start a command; its process."""
-        self._said.write_text("")
-        self._write(json.dumps([words, str(self._said)]))
+    def begin(self, *words: str, folder: Path | None = None) -> int:
+        """Start a command, in `folder`; its process."""
+        for file in self._said:
+            file.write_text("")
+        self._write(json.dumps([words, str(folder or Path.cwd()), *map(str, self._said)]))
         return self._read()
 
     def end(self) -> tuple[int, str]:
         """Wait for the command that was started: how it ended, and what it said."""
         self._write("")
-        return self._read(), self._said.read_text()
+        return self._read(), "".join(file.read_text() for file in self._said)
+
+    def call(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command in `folder` to its end."""
+        self.begin(*words, folder=folder)
+        code, _ = self.end()
+        out, errors = (file.read_text() for file in self._said)
+        return subprocess.CompletedProcess(words, code, out, errors)
 
     def run(self, *words: str) -> float:
         """Run a command to its good end; how many seconds it took."""

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from graft.cli.app import app
 from graft.world.gallery import write_gallery
+from processes import Graft
 
 GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
@@ -25,17 +26,6 @@ def commands(group: object, prefix: tuple[str, ...] = ()):
 
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
-
-
-def graft(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*GRAFT, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def test_the_commands_are_the_stages_and_what_is_around_them() -> None:
@@ -66,7 +56,7 @@ def test_help_comes_without_loading_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
 
 
-def test_a_missing_corpus_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_corpus_is_one_clear_line(graft: Graft, tmp_path: Path) -> None:
     done = graft(
         "toolformer",
         "annotate",
@@ -84,7 +74,7 @@ def test_a_missing_corpus_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_misspelt_setting_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_refused_by_name(graft: Graft, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("Seven and 8 are 15.")
     done = graft(
         "toolformer",
@@ -100,7 +90,7 @@ def test_a_misspelt_setting_is_refused_by_name(tmp_path: Path) -> None:
     assert "did you mean 'threshold'" in done.stderr
 
 
-def test_a_missing_folder_to_search_in_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_to_search_in_is_named(graft: Graft, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("The Osk flows through Venna.")
     flags = ("--tools", "search", "--search", "nowhere", "--out", "run")
     done = graft("toolformer", "annotate", "texts.txt", *flags, folder=tmp_path)
@@ -109,13 +99,16 @@ def test_a_missing_folder_to_search_in_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_stage_before_its_time_names_the_one_to_run_first(tmp_path: Path) -> None:
+def test_a_stage_before_its_time_names_the_one_to_run_first(
+    graft: Graft, tmp_path: Path
+) -> None:
     done = graft("toolformer", "keep", str(tmp_path))
     assert done.returncode == 1
     assert "graft toolformer annotate" in done.stderr
 
 
 def test_a_missing_folder_of_pictures_and_an_unknown_condition_are_clear_lines(
+    graft: Graft,
     tmp_path: Path,
 ) -> None:
     for words, said in (
@@ -129,7 +122,9 @@ def test_a_missing_folder_of_pictures_and_an_unknown_condition_are_clear_lines(
         assert "Traceback" not in done.stderr
 
 
-def test_what_a_user_with_bad_luck_brings_gives_one_clear_line(tmp_path: Path) -> None:
+def test_what_a_user_with_bad_luck_brings_gives_one_clear_line(
+    graft: Graft, tmp_path: Path
+) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "one.png").write_bytes(b"")
@@ -149,6 +144,7 @@ def test_what_a_user_with_bad_luck_brings_gives_one_clear_line(tmp_path: Path) -
 
 
 def test_a_stage_of_controlnet_before_its_time_names_the_one_to_run_first(
+    graft: Graft,
     tmp_path: Path,
 ) -> None:
     done = graft("controlnet", "train", str(tmp_path))
@@ -156,7 +152,7 @@ def test_a_stage_of_controlnet_before_its_time_names_the_one_to_run_first(
     assert "graft controlnet annotate" in done.stderr
 
 
-def test_a_hint_is_needed_for_each_control(tmp_path: Path) -> None:
+def test_a_hint_is_needed_for_each_control(graft: Graft, tmp_path: Path) -> None:
     done = graft(
         *("controlnet", "run", "a star", "--control", "one", "--control", "two"),
         *("--hint", "star.png", "--base", "seedling", "--out", "drawn"),
@@ -166,19 +162,21 @@ def test_a_hint_is_needed_for_each_control(tmp_path: Path) -> None:
     assert "2 controls and 1 hints" in done.stderr
 
 
-def test_an_unknown_part_of_the_demonstration_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_part_of_the_demonstration_is_refused(graft: Graft, tmp_path: Path) -> None:
     done = graft("demo", "--only", "both", folder=tmp_path)
     assert done.returncode == 1
     assert "toolformer and controlnet" in done.stderr
 
 
-def test_an_unknown_seedling_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_seedling_is_refused(graft: Graft, tmp_path: Path) -> None:
     done = graft("seedling", "grow", "elephant", "--out", str(tmp_path))
     assert done.returncode == 1
     assert "language" in done.stderr
 
 
-def test_an_unknown_command_and_no_command_say_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_command_and_no_command_say_what_there_is(
+    graft: Graft, tmp_path: Path
+) -> None:
     unknown = graft("toolformer", "anotate", folder=tmp_path)
     assert unknown.returncode == 2
     assert "anotate" in unknown.stderr
@@ -208,7 +206,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["corpus", "pictures"])
-def test_a_file_where_the_world_is_to_be_written_is_told(tmp_path: Path, command: str) -> None:
+def test_a_file_where_the_world_is_to_be_written_is_told(
+    graft: Graft, tmp_path: Path, command: str
+) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
     said = graft("seedling", command, str(taken))
@@ -218,7 +218,7 @@ def test_a_file_where_the_world_is_to_be_written_is_told(tmp_path: Path, command
     assert taken.read_text() == "mine"
 
 
-def test_texts_for_all_five_tools_are_written(tmp_path: Path) -> None:
+def test_texts_for_all_five_tools_are_written(graft: Graft, tmp_path: Path) -> None:
     assert (
         graft(
             *("seedling", "corpus", str(tmp_path), "--five", "--texts", "6", "--questions", "2")

@@ -1,7 +1,6 @@
 """The tutorial is gone through as it stands, in one empty folder."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from processes import Graft
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-tools.md").read_text(encoding="utf-8")
 FILES = re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL)
@@ -22,13 +23,18 @@ COMMANDS = [
     if not command.startswith(INSTALLS) and not TRANSLATED.match(command)
 ]
 pytestmark = pytest.mark.timeout(900)  # all of the page is gone through before the first test
-GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
 
-def run(command: str, folder: Path, background: list[subprocess.Popen[str]]) -> str:
+def run(
+    command: str, folder: Path, background: list[subprocess.Popen[str]], graft: Graft
+) -> str:
     program, *rest = shlex.split(command.removesuffix("&"))
-    words = [*{"python": [sys.executable], "graft": GRAFT}[program], *rest]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if program == "graft":
+        done = graft(*rest, folder=folder)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+    assert program == "python"
+    words = [sys.executable, *rest]
     if command.endswith("&"):
         begun = subprocess.Popen(
             words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -36,26 +42,20 @@ def run(command: str, folder: Path, background: list[subprocess.Popen[str]]) -> 
         background.append(begun)
         assert begun.stdout is not None
         return begun.stdout.readline()
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def said(
+    tmp_path_factory: pytest.TempPathFactory, graft: Graft
+) -> Iterator[tuple[Path, dict[str, str]]]:
     folder = tmp_path_factory.mktemp("tutorial")
     for name, text in FILES:
         (folder / name).write_text(text)
     background = list[subprocess.Popen[str]]()
-    yield folder, {command: run(command, folder, background) for command in COMMANDS}
+    yield folder, {command: run(command, folder, background, graft) for command in COMMANDS}
     for process in background:
         process.kill()
         process.communicate(timeout=30)
@@ -154,11 +154,11 @@ def test_calls_of_a_server_and_of_a_service_are_kept(
 
 
 @pytest.mark.skipif(shutil.which("apertium") is None, reason="needs Debian's apertium")
-def test_the_page_translates_as_it_says(tmp_path: Path) -> None:
+def test_the_page_translates_as_it_says(tmp_path: Path, graft: Graft) -> None:
     commands = [
         one for one in re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE) if TRANSLATED.match(one)
     ]
-    tried, checked = (run(command, tmp_path, []) for command in commands)
+    tried, checked = (run(command, tmp_path, [], graft) for command in commands)
     assert tried == ('[MT("mi hermano vive en la ciudad") -> my brother lives in the city]\n')
     assert "MT: a model could learn it from its examples" in checked
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import Graft
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = README + "".join(
@@ -24,7 +26,6 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
-GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,8 @@ def test_the_readme_has_commands_and_an_example() -> None:
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("graft ")])
-def test_a_command_of_the_readme_works(command: str, folder: Path) -> None:
-    done = run([*GRAFT, *shlex.split(command)[1:]], folder)
+def test_a_command_of_the_readme_works(command: str, folder: Path, graft: Graft) -> None:
+    done = graft(*shlex.split(command)[1:], folder=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip()
 

@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import Commands
-
-BOTH = ("graft.cli.app", "graft.cli.tables")
-TOOLFORMER = (*BOTH, "graft.toolformer.teach", "transformers.models.llama")
-CONTROLNET = (
-    *(*BOTH, "graft.cli.plots", "graft.controlnet.teach", "matplotlib.figure"),
-    *("matplotlib.backends.backend_agg", "diffusers.schedulers.scheduling_ddim"),
-    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
-)
+from processes import CONTROLNET, TOOLFORMER, Commands
 
 
 @pytest.fixture(scope="session")

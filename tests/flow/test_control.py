@@ -1,7 +1,6 @@
 """`graft controlnet teach` on a tiny base: whole, again, and killed on its way."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from PIL import Image
 
 from graft.world.gallery import write_gallery
-from processes import finish, kill_when, start
+from processes import Graft, finish, kill_when, start
 from small_bases import make_pipeline
 
 RECIPE = """
@@ -35,6 +34,7 @@ run = { steps = 2 }
 pictures = 3
 run = { steps = 2 }
 """
+GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
 CHANGING = {"log.jsonl", "seconds.json"}
 """Files that tell how long something took."""
 
@@ -50,14 +50,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(out: str) -> list[str]:
     return [
-        *(sys.executable, "-c", "from graft.cli import main; main()", "controlnet", "teach"),
-        *("pictures", "--base", "base", "--condition", "canny"),
+        *("controlnet", "teach", "pictures", "--base", "base", "--condition", "canny"),
         *("--config", "recipe.toml", "--out", out),
     ]
 
 
 def run(folder: Path, out: str) -> subprocess.Popen[str]:
-    return start(command(out), folder)
+    return start([*GRAFT, *command(out)], folder)
 
 
 def lasting(folder: Path) -> dict[str, bytes]:
@@ -77,9 +76,10 @@ def report(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def taught(folder: Path) -> Path:
-    said = finish(run(folder, "one"))
-    assert "fidelity" in said
+def taught(folder: Path, graft: Graft) -> Path:
+    done = graft(*command("one"), folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "fidelity" in done.stdout
     return folder / "one"
 
 
@@ -126,21 +126,15 @@ def test_pictures_of_the_run_can_be_looked_at(taught: Path) -> None:
 
 
 def test_the_control_gives_the_same_picture_in_diffusers_own_pipeline(
-    taught: Path, folder: Path
+    taught: Path, folder: Path, graft: Graft
 ) -> None:
     control = taught / "train" / "control"
     hint = next((folder / "pictures").glob("*.png"))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", "from graft.cli import main; main()", "controlnet", "run"),
-            *("a red star", "--control", str(control), "--hint", str(hint), "--base", "base"),
-            *("--out", "drawn", "--seed", "3", "--set", "steps=3", "--set", "guidance=2.0"),
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    done = graft(
+        *("controlnet", "run", "a red star", "--control", str(control), "--hint", str(hint)),
+        *("--base", "base", "--out", "drawn", "--seed", "3"),
+        *("--set", "steps=3", "--set", "guidance=2.0"),
+        folder=folder,
     )
     assert done.returncode == 0, done.stderr
     [path] = done.stdout.split()
@@ -164,8 +158,9 @@ def test_the_control_gives_the_same_picture_in_diffusers_own_pipeline(
     assert np.abs((theirs * 255).round() - ours).max() <= 1
 
 
-def test_stages_alone_come_to_what_teach_comes_to(taught: Path, folder: Path) -> None:
-    graft = [sys.executable, "-c", "from graft.cli import main; main()", "controlnet"]
+def test_stages_alone_come_to_what_teach_comes_to(
+    taught: Path, folder: Path, graft: Graft
+) -> None:
     begin = ["annotate", "pictures", "--base", "base", "--condition", "canny"]
     for words in (
         [*begin, "--config", "recipe.toml", "--out", "alone"],
@@ -173,32 +168,19 @@ def test_stages_alone_come_to_what_teach_comes_to(taught: Path, folder: Path) ->
         ["train", "alone"],
         ["evaluate", "alone"],
     ):
-        done = subprocess.run(
-            [*graft, *words],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        done = graft("controlnet", *words, folder=folder)
         assert done.returncode == 0, done.stderr
     assert_same(taught, folder / "alone")
 
 
-def test_a_base_that_changed_under_a_run_is_refused(taught: Path, folder: Path) -> None:
+def test_a_base_that_changed_under_a_run_is_refused(
+    taught: Path, folder: Path, graft: Graft
+) -> None:
     noted = taught / "train" / "base.json"
     before = noted.read_bytes()
     noted.write_text(json.dumps({"name": "base", "sha256": "of other weights"}))
     try:
-        done = subprocess.run(
-            command("one"),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = graft(*command("one"), folder=folder)
     finally:
         noted.write_bytes(before)
     assert done.returncode == 1
@@ -207,10 +189,7 @@ def test_a_base_that_changed_under_a_run_is_refused(taught: Path, folder: Path) 
 
 
 @pytest.mark.usefixtures("taught")
-def test_another_run_in_its_folder_is_refused(folder: Path) -> None:
-    arguments = [*command("one"), "--set", "condition=softedge"]
-    done = subprocess.run(
-        arguments, cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+def test_another_run_in_its_folder_is_refused(folder: Path, graft: Graft) -> None:
+    done = graft(*command("one"), "--set", "condition=softedge", folder=folder)
     assert done.returncode == 1
     assert "was begun with condition = 'canny'" in done.stderr

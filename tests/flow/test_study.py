@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from graft.models.seedlings import SEEDLINGS
 from graft.toolformer.study.scaling import Family, study_scaling
 from graft.toolformer.workshop import TeachConfig
 from graft.world.shipped import FOLDER
-from processes import finish, start
+from processes import Graft
 
 RECIPE = f"""
 corpus = "{FOLDER / "corpus.jsonl"}"
@@ -26,11 +25,10 @@ keep = {{ threshold = -5.0, tools = {{}} }}
 train = {{ batch = 4, epochs = 1, evaluate_every = 8, dev_share = 0.2 }}
 run.max_new_tokens = 8
 """
-GRAFT = (sys.executable, "-c", "from graft.cli import main; main()", "toolformer")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, graft: Graft) -> Path:
     folder = tmp_path_factory.mktemp("study")
     lines = (FOLDER / "tasks" / "arithmetic.jsonl").read_text().splitlines()[:6]
     (folder / "sums.jsonl").write_text("\n".join(lines) + "\n")
@@ -38,14 +36,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipe.toml").write_text(RECIPE + tasks + "\n")
     flags = ("--config", "recipe.toml", "--out", "scaling", "--record", "told")
     chosen = ("seedling", "--variants", "recipe,together")
-    said = finish(start([*GRAFT, "study", "scaling", *chosen, *flags], folder))
-    assert "sums: " in said
+    done = graft("toolformer", "study", "scaling", *chosen, *flags, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "sums: " in done.stdout
     return folder
 
 
-def study(folder: Path, name: str, *flags: str) -> str:
-    run = "scaling/seedling/recipe"
-    return finish(start([*GRAFT, "study", name, run, "--record", "told", *flags], folder))
+def study(graft: Graft, folder: Path, name: str, *flags: str) -> None:
+    words = ("study", name, "scaling/seedling/recipe", "--record", "told", *flags)
+    done = graft("toolformer", *words, folder=folder)
+    assert done.returncode == 0, done.stderr
 
 
 def recorded(folder: Path, name: str) -> dict[str, object]:
@@ -76,13 +76,14 @@ def test_scaling_teaches_every_model_in_every_variant(folder: Path) -> None:
     assert together["keep"]["threshold"] == 0.2
 
 
-def test_a_model_is_added_to_a_recorded_study(folder: Path) -> None:
+def test_a_model_is_added_to_a_recorded_study(folder: Path, graft: Graft) -> None:
     """The same weights under another name: only they are taught, and only by the recipe."""
     shutil.copytree(SEEDLINGS["seedling"], folder / "twin")
     before = recorded(folder, "scaling")["models"][0]
     flags = ("--config", "recipe.toml", "--out", "added", "--record", "both")
     onto = ("twin", "--variants", "recipe", "--onto", "told/study-scaling.json")
-    finish(start([*GRAFT, "study", "scaling", *onto, *flags], folder))
+    done = graft("toolformer", "study", "scaling", *onto, *flags, folder=folder)
+    assert done.returncode == 0, done.stderr
     found = json.loads((folder / "both" / "study-scaling.json").read_text())
     earlier, twin = found["report"]["models"]
     command = "twin --variants recipe --onto told/study-scaling.json --config recipe.toml"
@@ -98,12 +99,12 @@ def test_a_model_is_added_to_a_recorded_study(folder: Path) -> None:
     assert not (folder / "added" / "seedling").exists()
 
 
-def test_a_file_that_is_no_record_is_refused(folder: Path) -> None:
+def test_a_file_that_is_no_record_is_refused(folder: Path, graft: Graft) -> None:
     onto = ("seedling", "--onto", "scaling/seedling/recipe/recipe.json", "--out", "none")
-    process = start([*GRAFT, "study", "scaling", *onto], folder)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "scaling/seedling/recipe/recipe.json is no record of a study of sizes" in said
+    done = graft("toolformer", "study", "scaling", *onto, folder=folder)
+    assert done.returncode == 1
+    told = "scaling/seedling/recipe/recipe.json is no record of a study of sizes"
+    assert told in done.stderr
     assert not (folder / "none").exists()
 
 
@@ -130,8 +131,10 @@ def test_a_variant_that_keeps_nothing_is_told_so_and_tried_again_the_next_time(
         assert not (out / "seedling" / "more" / "report.json").exists()
 
 
-def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(folder: Path) -> None:
-    study(folder, "decoding")
+def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(
+    folder: Path, graft: Graft
+) -> None:
+    study(graft, folder, "decoding")
     ranks = recorded(folder, "decoding")["decoding"]["sums"]
     assert list(ranks) == ["0", "1", "3", "10"]
     assert ranks["0"]["call_rate"] == 0.0
@@ -140,22 +143,24 @@ def test_decoding_opens_no_call_at_0_and_one_everywhere_at_10(folder: Path) -> N
     assert ranks["10"]["call_rate"] > 0.5
 
 
-def test_quality_sorts_every_scored_candidate(folder: Path) -> None:
-    study(folder, "quality")
+def test_quality_sorts_every_scored_candidate(folder: Path, graft: Graft) -> None:
+    study(graft, folder, "quality")
     bins = recorded(folder, "quality")["quality"]["Calculator"]
     kept = json.loads((folder / "scaling/seedling/recipe/keep/report.json").read_text())
     assert sum(one["useful"]["n"] for one in bins) == kept["candidates"]["Calculator"]
 
 
-def test_threshold_keeps_less_the_higher_it_is_and_goes_on_where_it_was(folder: Path) -> None:
+def test_threshold_keeps_less_the_higher_it_is_and_goes_on_where_it_was(
+    folder: Path, graft: Graft
+) -> None:
     flags = ("--thresholds", "-5,50")
-    study(folder, "threshold", *flags)
+    study(graft, folder, "threshold", *flags)
     report = recorded(folder, "threshold")
     assert report["-5"]["corpus"]["kept"]["Calculator"] > 0
     assert "nothing to learn from" in report["50"]["failed"]
     run = folder / "scaling/seedling/recipe/study/threshold/-5"
     model = run / "train" / "toolformer" / "model" / "model.safetensors"
     before = model.stat().st_mtime_ns
-    study(folder, "threshold", *flags)
+    study(graft, folder, "threshold", *flags)
     assert model.stat().st_mtime_ns == before
     assert recorded(folder, "threshold") == report

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from graft.toolformer.call import parse, strip
 from graft.world.shipped import FOLDER
-from processes import finish, kill_when, start
+from processes import Graft, finish, kill_when, start
 
 RECIPE = """
 shard_texts = 6
@@ -22,6 +22,7 @@ keep = { threshold = -5.0, tools = {} }
 train = { batch = 4, epochs = 1, evaluate_every = 1, dev_share = 0.2 }
 run.max_new_tokens = 8
 """
+GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
 CHANGING = {"log.jsonl", "seconds.json"}
 """Files that tell how long something took."""
 
@@ -34,7 +35,7 @@ def command(folder: Path, out: Path) -> list[str]:
         tasks.append(folder / f"{name}.jsonl")
         tasks[-1].write_text("\n".join(lines) + "\n")
     return [
-        *(sys.executable, "-c", "from graft.cli import main; main()", "toolformer", "teach"),
+        *("toolformer", "teach"),
         *(str(FOLDER / "corpus.jsonl"), "--tools", "calculator,calendar"),
         *("--config", str(folder / "recipe.toml"), "--out", str(out)),
         *("--set", f"evaluate.tasks={json.dumps([str(task) for task in tasks])}"),
@@ -70,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taught(folder: Path) -> tuple[Path, Path]:
     """Two runs of the same command, side by side."""
     outs = folder / "one", folder / "other"
-    for process in [start(command(folder, out)) for out in outs]:
+    for process in [start([*GRAFT, *command(folder, out)]) for out in outs]:
         finish(process)
     return outs
 
@@ -90,7 +91,7 @@ def test_killed_in_annotate_and_in_train_it_ends_in_the_same_bytes(
     taught: tuple[Path, Path], folder: Path
 ) -> None:
     out = folder / "killed"
-    arguments = command(folder, out)
+    arguments = [*GRAFT, *command(folder, out)]
     shards, log = out / "annotate" / "shards", out / "train" / "toolformer" / "log.jsonl"
     kill_when(start(arguments), lambda: any(shards.glob("shard-*.parquet")))
     assert not (shards / "manifest.json").exists()
@@ -100,9 +101,11 @@ def test_killed_in_annotate_and_in_train_it_ends_in_the_same_bytes(
     assert_same(taught[0], out)
 
 
-def test_a_finished_run_is_not_done_again(taught: tuple[Path, Path], folder: Path) -> None:
+def test_a_finished_run_is_not_done_again(
+    taught: tuple[Path, Path], folder: Path, graft: Graft
+) -> None:
     before = lasting(taught[1])
-    finish(start(command(folder, taught[1])))
+    assert graft(*command(folder, taught[1])).returncode == 0
     assert lasting(taught[1]) == before
 
 
@@ -173,12 +176,12 @@ def test_kept_calls_stand_in_their_texts_for_a_person_to_judge(
 
 
 def test_a_report_is_shown_again_and_recorded_without_the_texts(
-    taught: tuple[Path, Path], folder: Path
+    taught: tuple[Path, Path], folder: Path, graft: Graft
 ) -> None:
-    graft = (sys.executable, "-c", "from graft.cli import main; main()", "toolformer", "report")
     flags = ("--record", str(folder / "told"), "--name", "mine")
-    said = finish(start([*graft, str(taught[0]), *flags]))
-    assert "arithmetic, toolformer over:" in said
+    done = graft("toolformer", "report", str(taught[0]), *flags)
+    assert done.returncode == 0, done.stderr
+    assert "arithmetic, toolformer over:" in done.stdout
     found = json.loads((folder / "told" / "mine.json").read_text())
     assert found["report"] == json.loads((taught[0] / "report.json").read_text())
     assert [set(call) for call in found["calls"]] == [{"gain", "call"}] * len(found["calls"])
