@@ -96,6 +96,9 @@ def without_privileges() -> Generator[None]:
         assert libc.capset(header, sets) == 0
 
 
+GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
+"""The command line, without the `graft` that is installed."""
+
 BOTH = ("graft.cli.app", "graft.cli.tables")
 TOOLFORMER = (*BOTH, "graft.toolformer.teach", "transformers.models.llama")
 CONTROLNET = (

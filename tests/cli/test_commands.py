@@ -11,9 +11,7 @@ from typer.testing import CliRunner
 
 from graft.cli.app import app
 from graft.world.gallery import write_gallery
-from processes import Graft
-
-GRAFT = [sys.executable, "-c", "from graft.cli import main; main()"]
+from processes import GRAFT, Graft
 
 
 def commands(group: object, prefix: tuple[str, ...] = ()):

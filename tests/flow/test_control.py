@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from PIL import Image
 
 from graft.world.gallery import write_gallery
-from processes import Graft, finish, kill_when, start
+from processes import GRAFT, Graft, finish, kill_when, start
 from small_bases import make_pipeline
 
 RECIPE = """
@@ -34,7 +33,6 @@ run = { steps = 2 }
 pictures = 3
 run = { steps = 2 }
 """
-GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
 CHANGING = {"log.jsonl", "seconds.json"}
 """Files that tell how long something took."""
 

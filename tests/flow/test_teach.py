@@ -1,7 +1,6 @@
 """`graft toolformer teach` with the embedded seedling: whole, again, and killed on its way."""
 
 import json
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from graft.toolformer.call import parse, strip
 from graft.world.shipped import FOLDER
-from processes import Graft, finish, kill_when, start
+from processes import GRAFT, Graft, finish, kill_when, start
 
 RECIPE = """
 shard_texts = 6
@@ -22,7 +21,6 @@ keep = { threshold = -5.0, tools = {} }
 train = { batch = 4, epochs = 1, evaluate_every = 1, dev_share = 0.2 }
 run.max_new_tokens = 8
 """
-GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
 CHANGING = {"log.jsonl", "seconds.json"}
 """Files that tell how long something took."""
 

@@ -20,7 +20,8 @@ COLOURS, PARTS = 'color=("blue", "black")', 'color={"R": 100, "G": 200}'
 class Service(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        told = [self.path, self.headers["color"], self.headers["Content-Type"], body]
+        kinds = ", ".join(self.headers.get_all("Content-Type", [])) or None
+        told = [self.path, self.headers["color"], kinds, body]
         self.send_response(200)
         kind = "application/hal+json" if "hal" in self.path else "application/json"
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
@@ -142,11 +143,21 @@ def test_a_body_is_sent_as_what_is_asked_for_where_that_is_written_in_json(
     kinds: list[str], expected: str, tmp_path: Path, port: int
 ) -> None:
     of_one = {"schema": {"properties": {"a": {"type": "integer"}}}}
-    content = {
-        kind: {} if kind.endswith("xml") or kind != kinds[-1] else of_one for kind in kinds
-    }
+    content: dict[str, object] = {kind: {} for kind in kinds} | {kinds[-1]: of_one}
     [tool] = tools_of(tmp_path, port, {"/x": {"post": {"requestBody": {"content": content}}}})
     assert arrived(tool, "a=1")[2:] == [expected, '{"a":1}']
+
+
+def test_a_kind_that_a_call_names_is_sent_and_no_other(tmp_path: Path, port: int) -> None:
+    of_one = {"schema": {"properties": {"a": {"type": "integer"}}}}
+    told = {
+        "parameters": [{"name": "content-type", "in": "header", "schema": {"type": "string"}}],
+        "requestBody": {"content": {"application/json": of_one}},
+    }
+    [tool] = tools_of(tmp_path, port, {"/x": {"post": told}})
+    [header, _] = tool.arguments.names if tool.arguments else []
+    kind = "application/vnd.mine+json"
+    assert arrived(tool, f'{header}="{kind}", a=1')[2:] == [kind, '{"a":1}']
 
 
 def test_an_answer_that_is_written_in_json_is_read_as_json(tmp_path: Path, port: int) -> None:

@@ -235,3 +235,4 @@ def test_an_empty_text_is_left_out_where_it_may_be(
     schema = {"properties": {"q": {"type": "string", "default": "all"}}, "required": required}
     assert schema_arguments(schema).read("") == taken
     assert schema_arguments(schema).read("x") == {"q": "x"}
+    assert schema_arguments(schema).written({}) == ""
