@@ -97,7 +97,7 @@ def test_a_function_that_blocks_the_loop_delays_no_later_call(
 
     with pytest.raises(LateError):
         execute(function_tool(blocking, timeout_seconds=0.05), "x", ANYTIME)
-    tool = function_tool(echo, timeout_seconds=0.3, retries=3)
+    tool = function_tool(echo, timeout_seconds=1.0, retries=3)
     assert execute(tool, "still there", ANYTIME) == "still there"
     released.set()
 

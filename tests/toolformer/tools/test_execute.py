@@ -190,7 +190,8 @@ def test_what_came_too_late_is_asked_again() -> None:
     tool = Tool(name="Slow", answer=answer, timeout_seconds=0.2)
     with pytest.raises(ToolError, match="no answer"):
         executor.answer(tool, "", ANYTIME)
-    assert executor.answer(tool, "", ANYTIME) == "there"
+    patient = replace(tool, timeout_seconds=30)
+    assert executor.answer(patient, "", ANYTIME) == "there"
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +293,7 @@ def test_no_more_calls_run_at_once_than_the_tool_allows() -> None:
             running -= 1
         return argument
 
-    tool = Tool(name="Busy", answer=answer, most_calls=3, timeout_seconds=0.5)
+    tool = Tool(name="Busy", answer=answer, most_calls=3, timeout_seconds=30)
     arguments = [str(number) for number in range(60)]
     assert many_asked(tool, arguments) == arguments
     assert most == 3
@@ -304,13 +305,13 @@ def test_no_more_calls_run_at_once_than_the_tool_allows() -> None:
 
 def test_who_waits_for_others_that_come_back_is_not_late() -> None:
     def answer(argument: str, _context: Context) -> str:
-        time.sleep(0.05)
+        time.sleep(0.1)
         return argument
 
-    tool = Tool(name="Busy", answer=answer, most_calls=1, timeout_seconds=0.7)
-    executor, arguments = Executor(), [str(number) for number in range(30)]
+    tool = Tool(name="Busy", answer=answer, most_calls=1, timeout_seconds=2)
+    executor, arguments = Executor(), [str(number) for number in range(24)]
     futures = [executor.submit(tool, one, ANYTIME) for one in arguments]
-    assert [future.result(60) for future in futures] == arguments  # the last after 1.5 s
+    assert [future.result(60) for future in futures] == arguments  # the last after 2.4 s
 
 
 def test_what_came_too_late_is_asked_again_as_often_as_allowed(
