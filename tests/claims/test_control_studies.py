@@ -60,29 +60,6 @@ def test_no_lever_let_go_of_or_pulled_besides_surely_hastens_the_recipe() -> Non
     assert half_way(begun)["mean"] == 0
 
 
-def test_a_long_memory_is_somewhat_sooner_on_canny_and_ends_where_a_short_one_does() -> None:
-    variants = cast("dict[str, dict[str, object]]", report("memory")["variants"])
-    short, long = (
-        [cast("Result", variants[f"canny-{seed}-{beta2}"]["half_way"]) for seed in (0, 1)]
-        for beta2 in ("0.99", "0.999")
-    )
-    for one, other in zip(short, long, strict=True):
-        assert 20 < one["mean"] - other["mean"] < 33
-        assert one["low"] < other["high"]
-    for found, text in (
-        (long, "{:.0f} and {:.0f} steps on"),
-        (short, "after {:.0f} and {:.0f},"),
-    ):
-        assert text.format(*(one["mean"] for one in found)) in PAGE
-    for name in ("canny-0", "canny-1", "palette-0", "palette-1"):
-        ends = [
-            cast("Result", variants[f"{name}-{beta2}"]["fidelity"])
-            for beta2 in ("0.99", "0.999")
-        ]
-        assert abs(ends[0]["controlled"] - ends[1]["controlled"]) < 0.01
-        assert min(one["low"] for one in ends) > ends[0]["none"]
-
-
 def test_the_hint_encoders_rate_is_the_strongest_lever_then_short_gradients() -> None:
     variants = cast("dict[str, dict[str, object]]", report("convergence")["variants"])
     found = cast("dict[str, float | None]", report("convergence")["times_fewer"])

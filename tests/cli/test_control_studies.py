@@ -9,6 +9,7 @@ from graft.cli.record import this_command
 from graft.cli.studies import draw, page, told
 from graft.controlnet.study.levers import compare_levers
 from graft.controlnet.study.onset import compare_onsets, compare_rates
+from graft.controlnet.study.schedule import choices, compare_schedules
 
 HEAD = {"command": "graft", "date": "2026-01-01", "machine": "one", "commit": "abc"}
 
@@ -97,11 +98,20 @@ def test_onsets_are_told_with_the_one_that_is_furthest_off(tmp_path: Path) -> No
     assert "Refused: 1 of 2 mixed up." in text
 
 
-def test_each_memory_has_its_line(tmp_path: Path) -> None:
-    found = {"canny-0-0.99": outcome(90.0), "canny-0-0.999": outcome(60.0)}
-    text = lines("memory", {"variants": found}, tmp_path)
-    assert "| canny-0-0.99 | 90 (" in text
-    assert "| canny-0-0.999 | 60 (" in text
+def test_schedules_are_told_over_seeds_and_one_by_one(tmp_path: Path) -> None:
+    first, second, *others = choices()
+    halves = {name: [50.0, 60.0] for name in (first, *others)}
+    found = {
+        f"canny-{seed}-{name}": outcome(step)
+        for name, steps in {**halves, second: [100.0, None]}.items()
+        for seed, step in enumerate(steps)
+    }
+    report = {"variants": found, "choices": compare_schedules(found)}
+    text = lines("schedule", report, tmp_path)
+    assert f"| {first} | 55 | 1.00 (1.00 to 1.00) | 66.7% | +0.0 (+0.0 to +0.0) |" in text
+    assert f"| {second} | 100 (1 of 2 never) | 2.00 | 66.7% | +0.0 (+0.0 to +0.0) |" in text
+    assert f"| canny-0-{first} | 50 (" in text
+    assert f"| canny-1-{second} | never |" in text
 
 
 def test_slopes_are_told_with_their_intervals(tmp_path: Path) -> None:

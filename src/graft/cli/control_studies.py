@@ -95,15 +95,44 @@ def _onset(report: Report) -> list[str]:
     ]
 
 
-def _memory(report: Report) -> list[str]:
+def _schedule(report: Report) -> list[str]:
     first = next(iter(_variants(report).values()))
+    chosen = cast("dict[str, dict[str, object]]", report["choices"])
+    begin = next(iter(chosen))
     return [
-        "Condition, seed and AdamW's beta2; all else is the recipe's. Fidelity by the measure "
-        f"of each condition on {held_out(first)}; all with 95% bootstrap intervals.",
+        "Warm-up, decay of the rate and AdamW's beta2; all else is the recipe's. Fidelity by "
+        f"the measure of each condition on {held_out(first)}, with 95% bootstrap intervals.",
+        "",
+        f"Over conditions and seeds, and pair by pair beside {begin} (Student's t, 95%):",
+        "",
+        "| | half way at step | times later | way closed | closed more |",
+        "|---|---|---|---|---|",
+        *(_choice(name, one) for name, one in chosen.items()),
         "",
         *_HEAD,
         *(_row(name, one) for name, one in _variants(report).items()),
     ]
+
+
+def _choice(name: str, one: Mapping[str, object]) -> str:
+    came, count = cast("int", one["came_half_way"]), cast("int", one["n"])
+    step = cast("float | None", one["half_way"])
+    told = "never" if step is None else f"{step:.0f}"
+    if 0 < came < count:
+        told += f" ({count - came} of {count} never)"
+    later = _wide(cast("dict[str, float | None]", one["times_later"]), 1.0, ".2f")
+    more = _wide(cast("dict[str, float | None]", one["closed_more"]), 100.0, "+.1f")
+    return f"| {name} | {told} | {later} | {cast('float', one['closed']):.1%} | {more} |"
+
+
+def _wide(one: Mapping[str, float | None], times: float, kind: str) -> str:
+    mean, low, high = one["mean"], one["low"], one["high"]
+    if mean is None:
+        return "-"
+    told = f"{times * mean:{kind}}"
+    if low is None or high is None:
+        return told
+    return f"{told} ({times * low:{kind}} to {times * high:{kind}})"
 
 
 def _rate(report: Report) -> list[str]:
@@ -344,7 +373,7 @@ def _or_none(value: object) -> str:
 LINES: Mapping[str, Callable[[Report], list[str]]] = {
     "convergence": _convergence,
     "onset": _onset,
-    "memory": _memory,
+    "schedule": _schedule,
     "rate": _rate,
     "ablations": _ablations,
     "pictures": _pictures,
@@ -354,7 +383,7 @@ LINES: Mapping[str, Callable[[Report], list[str]]] = {
 PICTURES: Mapping[str, Callable[[Report], Figure]] = {
     "convergence": _draw_curves,
     "onset": _draw_curves,
-    "memory": _draw_curves,
+    "schedule": _draw_curves,
     "rate": _draw_rate,
     "ablations": _draw_ablations,
     "pictures": _draw_pictures,

@@ -100,26 +100,27 @@ def onset(
 
 
 @app.command()
-def memory(
-    out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/memory"),
-    conditions: Conditions = "canny,palette",
-    seeds: Seeds = "0,1",
+def schedule(
+    out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("runs/schedule"),
+    conditions: Conditions = "canny",
+    seeds: Seeds = "0,1,2",
     images: Images = None,
     config: Recipe = None,
     settings: Set = None,
     only: Only = None,
     record: Record = None,
 ) -> None:
-    """How long should AdamW remember: is beta2 better at 0.99, or at the usual 0.999?
+    """Do a warm-up, a decay of the rate and a shorter memory help, on several seeds?
 
-    Example: graft controlnet study memory --conditions palette --seeds 0
+    Example: graft controlnet study schedule --conditions palette --seeds 0,1
     """
-    from graft.controlnet.study.onset import memory_variants
+    from graft.controlnet.study.schedule import compare_schedules, schedule_variants
 
     recipe = _recipe(out, images, config, settings, PICTURES)
-    variants = memory_variants(recipe, _words(conditions), _numbers("seeds", seeds, int))
+    variants = schedule_variants(recipe, _words(conditions), _numbers("seeds", seeds, int))
     if found := _taught(variants, out, only):
-        _report("memory", out, {"variants": found}, record)
+        report = {"variants": found, "choices": compare_schedules(found)}
+        _report("schedule", out, report, record)
 
 
 @app.command()

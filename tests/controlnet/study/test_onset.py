@@ -1,7 +1,6 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from graft.controlnet.pictures import PictureReader
 from graft.controlnet.study.onset import (
     compare_onsets,
     compare_rates,
-    memory_variants,
     onset_variants,
     rate_variants,
     write_mixed_up,
@@ -55,17 +53,6 @@ def test_every_seed_and_condition_is_there_straight_and_mixed_up(tmp_path: Path)
     mixed = variants["tile-4-mixed"].config
     assert mixed.images == tmp_path / "mixed-tile"
     assert not mixed.keep.drop_misfits  # or few would be left
-
-
-def test_a_short_and_a_long_memory_differ_in_nothing_else() -> None:
-    found = {
-        one.name: one.config for one in memory_variants(DEMO, ["canny", "palette"], [0, 4])
-    }
-    assert len(found) == 8
-    short, long = (found[f"palette-4-{beta2}"] for beta2 in ("0.99", "0.999"))
-    assert (short.condition, short.train.seed, short.train.beta2) == ("palette", 4, 0.99)
-    assert replace(short, train=replace(short.train, beta2=0.999)) == long
-    assert not long.train.stop_when_converged
 
 
 def test_mixed_up_pairs_have_each_the_condition_of_the_one_before(tmp_path: Path) -> None:

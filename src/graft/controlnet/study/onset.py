@@ -28,7 +28,6 @@ from graft.store.whole import write_text
 
 CONDITIONS = ("canny", "scribble", "palette")
 SEEDS = (0, 1, 2)
-MEMORIES = (0.99, 0.999)
 TIMES_RATE = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -101,27 +100,6 @@ def _off(one: Mapping[str, object]) -> float | None:
     if told is None or whole is None:
         return None
     return abs(cast("int", told) - cast("int", whole)) / cast("int", whole)
-
-
-def memory_variants(
-    config: TeachConfig, conditions: Sequence[str], seeds: Sequence[int]
-) -> list[Variant]:
-    """Each condition with each seed, AdamW's memory (`train.beta2`) short and long."""
-    whole = changed(config.train, stop_when_converged=False)
-    return [
-        Variant(
-            f"{name}-{seed}-{beta2:g}",
-            changed(
-                config,
-                condition=name,
-                annotator={},
-                train=changed(whole, seed=seed, beta2=beta2),
-            ),
-        )
-        for name in conditions
-        for seed in seeds
-        for beta2 in MEMORIES
-    ]
 
 
 def rate_variants(config: TeachConfig, times: Sequence[float] = TIMES_RATE) -> list[Variant]:
