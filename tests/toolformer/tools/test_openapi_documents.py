@@ -31,7 +31,7 @@ HEAD = "openapi: 3.0.0\nservers: [{url: 'http://localhost'}]\n"
             f"{HEAD}paths: {{evil: {{get: {{summary: x}}}}}}",
             "its path 'evil' does not begin with /",
         ),
-        (f"{HEAD}paths: {{/a: {{$ref: 'b#/c'}}}}", "yaml': b#/c: names another document"),
+        (f"{HEAD}paths: {{/a: {{$ref: 'b#/c'}}}}", "yaml': b#/c: names what is no part"),
         (
             f"{HEAD}paths: {{/a: {{$ref: '#/paths/~1a'}}}}",
             "yaml': its references go in circles",

@@ -308,7 +308,7 @@ def test_a_yaml_document_is_read(tmp_path: Path) -> None:
     for wrong in ("http://[", ""):
         with pytest.raises(ConfigError, match="OpenAPI document"):
             operation_tools(wrong)
-    with pytest.raises(ConfigError, match="names another document"):
+    with pytest.raises(ConfigError, match="names what is no part of the document"):
         operation_tools(str(path))
 
 

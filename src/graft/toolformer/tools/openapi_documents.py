@@ -1,18 +1,30 @@
-"""An OpenAPI document in JSON or YAML: a text of strangers, bounded in size and depth."""
+"""An OpenAPI document in JSON or YAML: a text of strangers, bounded in size and depth.
+
+Documents that it refers to, from the same host or the same folder, become parts of it.
+"""
 
 import json
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote, urldefrag, urljoin
 
 import yaml
 
 from graft.errors import ConfigError, ToolError
 from graft.toolformer.tools.offers import ASKED_ANEW, Offers
-from graft.toolformer.tools.reaching import Request, reach
+from graft.toolformer.tools.reaching import Request, authority_of, reach
 
 MOST_BYTES = 8 << 20
+"""Of a document and all that it refers to."""
+
+MOST_DOCUMENTS = 200
 DEEPEST = 100
+_OTHERS = "x-documents"
+"""The component that the documents are to which a document refers."""
+
+_log = logging.getLogger(__name__)
 
 Table = Mapping[str, object]
 
@@ -29,16 +41,23 @@ def read_document(where: str, allowed: Collection[str], offers: Offers = ASKED_A
         ConfigError: it cannot be read, or is none.
     """
     is_url = where.startswith(("http://", "https://"))
-    if not is_url:
-        return _read_file(Path(where))
-    return _parsed(offers.offered(f"openapi:{where}", lambda: _fetched(where, allowed)), where)
+    texts = _Served(where, allowed, offers) if is_url else _Folder(Path(where))
+    told = f"the OpenAPI document '{where}'"
+    try:
+        document = _parsed(text := texts.text(where))
+        if not str(document.get("openapi", "")).startswith("3"):
+            raise ConfigError("not of OpenAPI 3")
+        _Others(texts.own, texts, len(text)).take_in(document, texts.own)
+    except ConfigError as error:
+        raise ConfigError(f"{told}: {error}") from error
+    return document
 
 
 def followed(document: Table, value: object) -> Table:
     """A table, or the one in the same document that its `$ref` names.
 
     Raises:
-        ConfigError: it names another document, or goes in circles.
+        ConfigError: it names what is no part of the document, or goes in circles.
     """
     for _ in range(10):
         found = table(value)
@@ -46,12 +65,9 @@ def followed(document: Table, value: object) -> Table:
         if not isinstance(reference, str):
             return found
         if not reference.startswith("#/"):
-            raise ConfigError(
-                f"{reference}: names another document, which is not fetched; bundle them into"
-                " one first, as `redocly bundle` does"
-            )
+            raise ConfigError(f"{reference}: names what is no part of the document")
         value = document
-        for part in reference[2:].split("/"):
+        for part in unquote(reference[2:]).split("/"):
             value = table(value).get(part.replace("~1", "/").replace("~0", "~"))
     raise ConfigError("its references go in circles")
 
@@ -66,39 +82,138 @@ def listed(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _fetched(url: str, allowed: Collection[str]) -> str:
-    try:
-        response = reach(Request("GET", url), allowed)
-    except ToolError as error:
-        raise ConfigError(f"the OpenAPI document '{url}': {error}") from error
-    if response.status != 200:
-        raise ConfigError(f"the OpenAPI document '{url}': the service says {response.status}")
-    return response.text
+class _Served:
+    """Documents of one host, that of the first."""
+
+    def __init__(self, first: str, allowed: Collection[str], offers: Offers) -> None:
+        self.own, self._allowed, self._offers = urldefrag(first).url, allowed, offers
+
+    def text(self, url: str) -> str:
+        return self._offers.offered(f"openapi:{url}", lambda: self._fetched(url))
+
+    def beside(self, url: str, reference: str) -> str:
+        try:
+            found = urljoin(url, reference)
+            if authority_of(found) == authority_of(self.own):
+                return found
+        except (ToolError, ValueError) as error:
+            raise ConfigError(str(error)) from error
+        raise ConfigError("lies at another host")
+
+    def _fetched(self, url: str) -> str:
+        try:
+            response = reach(Request("GET", url), self._allowed)
+        except ToolError as error:
+            raise ConfigError(str(error)) from error
+        if response.status != 200:
+            raise ConfigError(f"the service says {response.status}")
+        return response.text
 
 
-def _read_file(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"the OpenAPI document '{path}': {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"the OpenAPI document '{path}': more than {MOST_BYTES >> 20} MB")
-    return _parsed(content.decode(errors="replace"), str(path))
+class _Folder:
+    """Documents in files, below the folder of the first."""
+
+    def __init__(self, first: Path) -> None:
+        self.own, self._folder = str(first.resolve()), first.resolve().parent
+
+    def text(self, path: str) -> str:
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(str(error.strerror)) from error
+        if len(content) > MOST_BYTES:
+            raise ConfigError(f"more than {MOST_BYTES >> 20} MB")
+        return content.decode(errors="replace")
+
+    def beside(self, path: str, reference: str) -> str:
+        try:
+            found = (Path(path).parent / unquote(reference)).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a null byte; links in circles
+            raise ConfigError(str(error)) from error
+        if "://" in reference or not found.is_relative_to(self._folder):
+            raise ConfigError(f"lies outside of the folder '{self._folder}'")
+        return str(found)
 
 
-def _parsed(text: str, where: str) -> Table:
+class _Others:
+    """The documents that one refers to, and that those refer to, each by where it stands."""
+
+    def __init__(self, where: str, texts: _Served | _Folder, size: int) -> None:
+        self.parts = list[dict[str, object]]()
+        self._texts, self._size = texts, size
+        self._places: dict[str, str | None] = {where: "#"}
+        self._waiting = list[tuple[str, str, dict[str, object]]]()
+
+    def take_in(self, document: dict[str, object], where: str) -> None:
+        """Read what it refers to; references that can be followed name a part of it then."""
+        self._waiting.append((where, "#", document))
+        while self._waiting:
+            own, place, one = self._waiting.pop()
+            for holder in _referring(one):
+                reference = str(holder["$ref"])
+                address, fragment = urldefrag(reference)
+                found = self._place(own, address) if address else place
+                if found is not None and fragment[:1] in ("", "/"):
+                    holder["$ref"] = f"{found}{fragment}"
+        if self.parts:
+            parts = {str(number): one for number, one in enumerate(self.parts)}
+            document["components"] = {**table(document.get("components")), _OTHERS: parts}
+
+    def _place(self, own: str, address: str) -> str | None:
+        """Where the document of an address is taken in; None if it cannot be."""
+        there = address
+        try:
+            there = self._texts.beside(own, address)
+            if there not in self._places:
+                self._places[there] = None  # until it is read
+                self._places[there] = self._read(there)
+        except ConfigError as error:
+            _log.warning(
+                "%s refers to '%s': %s; what needs it is left out (`redocly bundle` makes one"
+                " document of many)",
+                *(own, address, error),
+            )
+            self._places[there] = None
+        return self._places[there]
+
+    def _read(self, there: str) -> str:
+        if len(self.parts) == MOST_DOCUMENTS:
+            raise ConfigError(f"more than {MOST_DOCUMENTS} documents")
+        text = self._texts.text(there)
+        self._size += len(text)
+        if self._size > MOST_BYTES:
+            raise ConfigError(f"more than {MOST_BYTES >> 20} MB in all")
+        place, one = f"#/components/{_OTHERS}/{len(self.parts)}", _parsed(text)
+        self.parts.append(one)
+        self._waiting.append((there, place, one))
+        return place
+
+
+def _referring(whole: object) -> Iterator[dict[str, object]]:
+    """The tables in a table that are references."""
+    waiting = [whole]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            held = cast("dict[str, object]", one)
+            if isinstance(held.get("$ref"), str):
+                yield held
+            waiting.extend(held.values())
+        elif isinstance(one, list):
+            waiting.extend(cast("list[object]", one))
+
+
+def _parsed(text: str) -> dict[str, object]:
     try:
         found: object = json.loads(text) if text.lstrip()[:1] == "{" else _yaml(text)
     except _UnreadableError as error:
-        raise ConfigError(f"the OpenAPI document '{where}': {error}") from error
+        raise ConfigError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"the OpenAPI document '{where}': not JSON: {error!s:.150}"
-        ) from error
-    if not isinstance(found, dict) or not str(found.get("openapi", "")).startswith("3"):
-        raise ConfigError(f"the OpenAPI document '{where}': not of OpenAPI 3")
-    return cast("Table", found)
+        raise ConfigError(f"not JSON: {error!s:.150}") from error
+    if not isinstance(found, dict):
+        raise ConfigError("no table of names and values")
+    return cast("dict[str, object]", found)
 
 
 class _UnreadableError(Exception):
