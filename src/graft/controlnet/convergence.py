@@ -123,6 +123,10 @@ _LAST = 3  # checks that tell where a curve stands now
 _FALL = 0.05  # of the rise, from check to check: what is still level
 _LITTLE = 0.05  # of the loss: a hint that tells no more at the end tells next to nothing
 _GROWN = 0.01  # of the loss: what tells so much more than at half time may be about to open
+_TOO_FEW = (
+    "; with {} watched pictures no verdict is sure enough: raise validation.pictures, or bring"
+    " more pictures"
+)
 _SEED = 0  # of the resamples: the same checks, the same verdict
 
 
@@ -162,6 +166,8 @@ def judge(
             advice = f"the condition is followed since step {onset}; more steps may do it good"
             return Convergence("learning", confidence, advice, onset, *bounds, last)
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
+        if _no_surer(1.0, len(ceiling)) < settings.sure:
+            advice += _TOO_FEW.format(len(ceiling))
         return Convergence("learning", confidence, advice)
     patience = max(settings.patience * steps, settings.least_steps)
     if hopeless >= settings.sure and last >= patience:
@@ -275,7 +281,9 @@ def confidence_of_nothing(checks: Sequence[Check], settings: ConvergenceConfig) 
     picked_RV = _picks(len(gain_V), settings.resamples)
     share_R = gain_V[picked_RV].sum(axis=1) / none_V[picked_RV].sum(axis=1)
     surely_there = (share_R <= 0).mean() < 0.025
-    return 0.0 if surely_there else float((share_R < 0.01).mean())
+    if surely_there:
+        return 0.0
+    return _no_surer(float((share_R < 0.01).mean()), len(gain_V))
 
 
 def confidence_of_standstill(checks: Sequence[Check], settings: ConvergenceConfig) -> float:
@@ -294,7 +302,7 @@ def confidence_of_standstill(checks: Sequence[Check], settings: ConvergenceConfi
     picked_RV = _picks(len(now_V), settings.resamples)
     little_R = now_V[picked_RV].mean(axis=1) < _LITTLE
     grown_R = (now_V - then_V)[picked_RV].mean(axis=1)
-    return float((little_R & (grown_R < _GROWN)).mean())
+    return _no_surer(float((little_R & (grown_R < _GROWN)).mean()), len(now_V))
 
 
 class _Risen(NamedTuple):
@@ -320,7 +328,7 @@ def _surely_risen(
     resampled = [rise_of(step_N, value_N) for value_N in value_VN[picked_RV].mean(axis=1)]
     low, high = np.quantile([one.middle for one in resampled], [0.025, 0.975])
     sure = float(np.mean([one.height >= least for one in resampled]))
-    return _Risen(sure, rise, (round(low), round(high)))
+    return _Risen(_no_surer(sure, len(value_VN)), rise, (round(low), round(high)))
 
 
 def _no_rise_yet(checks: Sequence[Check], hopeless: float, *, done: bool) -> Convergence:
@@ -332,6 +340,15 @@ def _no_rise_yet(checks: Sequence[Check], hopeless: float, *, done: bool) -> Con
     else:
         advice = f"go on: nothing is to be seen after {checks[-1].step} steps"
     return Convergence("waiting", hopeless, advice)
+
+
+def _no_surer(sure: float, count: int) -> float:
+    """A confidence, no higher than so many pictures can make it.
+
+    Resamples of a single picture are all the same. As in a sign test: where nothing is true,
+    `count` pictures all say the same by luck once in 2**count times.
+    """
+    return min(sure, 1 - 0.5**count)
 
 
 def _picks(count: int, resamples: int) -> np.ndarray:
