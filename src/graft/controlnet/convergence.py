@@ -123,10 +123,6 @@ _LAST = 3  # checks that tell where a curve stands now
 _FALL = 0.05  # of the rise, from check to check: what is still level
 _LITTLE = 0.05  # of the loss: a hint that tells no more at the end tells next to nothing
 _GROWN = 0.01  # of the loss: what tells so much more than at half time may be about to open
-_TOO_FEW = (
-    "; with {} watched pictures no verdict is sure enough: raise validation.pictures, or bring"
-    " more pictures"
-)
 _SEED = 0  # of the resamples: the same checks, the same verdict
 
 
@@ -166,8 +162,7 @@ def judge(
             advice = f"the condition is followed since step {onset}; more steps may do it good"
             return Convergence("learning", confidence, advice, onset, *bounds, last)
         advice = f"go on: the condition begins to be followed near step {round(rise.middle)}"
-        if _no_surer(1.0, len(ceiling)) < settings.sure:
-            advice += _TOO_FEW.format(len(ceiling))
+        advice += _too_few(len(ceiling), settings)
         return Convergence("learning", confidence, advice)
     patience = max(settings.patience * steps, settings.least_steps)
     if hopeless >= settings.sure and last >= patience:
@@ -349,6 +344,15 @@ def _no_surer(sure: float, count: int) -> float:
     `count` pictures all say the same by luck once in 2**count times.
     """
     return min(sure, 1 - 0.5**count)
+
+
+def _too_few(count: int, settings: ConvergenceConfig) -> str:
+    if _no_surer(1.0, count) >= settings.sure:
+        return ""
+    return (
+        f"; with {count} watched pictures no verdict is sure enough: raise validation.pictures,"
+        " or bring more pictures"
+    )
 
 
 def _picks(count: int, resamples: int) -> np.ndarray:

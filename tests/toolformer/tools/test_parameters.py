@@ -126,14 +126,15 @@ def test_a_required_body_is_sent_even_if_it_is_empty(
     told = {"requestBody": {"required": bool(sent), "content": content}}
     [tool] = tools_of(tmp_path, port, {"/x": {"post": told}})
     assert arrived(tool, "")[3] == sent
-    assert arrived(tool, "a=1")[2:] == ["application/json", '{"a":1}']
+    assert arrived(tool, "a=1")[2:] == [kind, '{"a":1}']
 
 
 @pytest.mark.parametrize(
     ("kinds", "expected"),
     [
         (["application/merge-patch+json"], "application/merge-patch+json"),
-        (["application/xml", "Application/Vnd.Api+JSON; v=1"], "application/vnd.api+json"),
+        (["application/xml", "App/Vnd.Api+JSON; v=1"], "App/Vnd.Api+JSON; v=1"),
+        (["application/*; q=1"], "application/json"),
         (["application/hal+json", "application/json"], "application/json"),
         (["application/*", "application/hal+json"], "application/hal+json"),
         (["*/*"], "application/json"),
@@ -174,6 +175,10 @@ FORM = {"application/x-www-form-urlencoded": {"schema": {"properties": {"a": {}}
     ("told", "message"),
     [
         ({"requestBody": {"content": FORM}}, "its body is of 'application/x-www-form-urlenc"),
+        (
+            {"requestBody": {"content": {"a/b+json; x=\r\nCookie: y": FORM}}},
+            "its body is of 'a/b+json; x=",
+        ),
         ({"in": "cookie", "required": True}, "its parameter 'p' goes into 'cookie'"),
         ({"in": "path", "style": "matrix"}, "its parameter 'p' is of the style 'matrix'"),
         (

@@ -5,6 +5,7 @@ document wants sent otherwise is not offered; where it has to be sent, its opera
 """
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import cast
@@ -24,6 +25,7 @@ _AS_JSON = "as JSON"
 _BETWEEN = {"spaceDelimited": " ", "pipeDelimited": "|"}
 JSON = "application/json"
 _ANYTHING = ("application/*", "*/*")
+_SENDABLE = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
 _NOT_SENT = frozenset(
     "connection content-encoding content-length expect keep-alive te trailer"
     " transfer-encoding upgrade".split()
@@ -186,27 +188,36 @@ def is_json(kind: str) -> bool:
 
 
 def body_kind(told: Table, document: Table) -> str:
-    """The media type that an operation's body is sent as."""
+    """The media type that an operation's body is sent as, with its parameters.
+
+    Raises:
+        ConfigError: it could not stand in a header.
+    """
     body = followed(document, told.get("requestBody"))
-    kind = _kind_of(_named(table(body.get("content"))))
-    return JSON if kind in (None, *_ANYTHING) else kind
+    content = table(body.get("content"))
+    kind = _kind_of(content)
+    if kind is None or _bare(kind) in _ANYTHING:
+        return JSON
+    if not _SENDABLE.fullmatch(kind):
+        raise ConfigError(f"its body is of {kind!r:.100}, which is no media type")
+    return kind
 
 
 def _json_of(content: Table) -> Table | None:
     """What is told of the media type of JSON, whatever its parameters."""
-    named = _named(content)
-    kind = _kind_of(named)
-    return None if kind is None else table(named[kind])
+    kind = _kind_of(content)
+    return None if kind is None else table(content[kind])
 
 
-def _named(content: Table) -> Table:
-    return {kind.partition(";")[0].strip().lower(): told for kind, told in content.items()}
+def _kind_of(content: Table) -> str | None:
+    """JSON itself, else what is written in it, else what allows it; as the document has it."""
+    named = {_bare(kind): kind for kind in reversed([*content])}  # the first of several
+    written = (kind for kind in map(_bare, content) if is_json(kind))
+    return next((named[kind] for kind in (JSON, *written, *_ANYTHING) if kind in named), None)
 
 
-def _kind_of(named: Table) -> str | None:
-    """JSON itself, else what is written in it, else what allows it."""
-    written = (kind for kind in named if is_json(kind))
-    return next((kind for kind in (JSON, *written, *_ANYTHING) if kind in named), None)
+def _bare(kind: str) -> str:
+    return kind.partition(";")[0].strip().lower()
 
 
 def _plain_or_several(value: object) -> str | list[str]:
