@@ -19,8 +19,14 @@ hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
-def graft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graft]:
-    """Runs a command with these words, in `folder`, as a process of its own."""
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Processes in which everything is imported, for all the commands of these tests."""
     commands = Commands(tmp_path_factory.mktemp("said"), [*TOOLFORMER, *CONTROLNET])
-    yield commands.call
+    yield commands
     commands.close()
+
+
+@pytest.fixture(scope="session")
+def graft(commands: Commands) -> Graft:
+    """Runs a command with these words, in `folder`, as a process of its own."""
+    return commands.call

@@ -112,22 +112,26 @@ Graft = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command with these words, in `folder`, as a process of its own."""
 
 WARM = """
-import importlib, json, os, signal, sys
+import importlib, json, os, runpy, signal, sys
 from graft.cli import main
 for name in sys.argv[1:]:
     importlib.import_module(name)
 print(0, flush=True)
 for line in sys.stdin:
-    words, at, *said = json.loads(line)
+    script, words, at, *said = json.loads(line)
     child = os.fork()
     if child == 0:
         for number, name in enumerate(said, start=1):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         os.chdir(at)
-        sys.argv = ["graft", *words]
+        sys.argv = [script or "graft", *words]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            code = main()
+            if script is None:
+                code = main()
+            else:
+                sys.path[0] = os.path.dirname(os.path.abspath(script))
+                code = runpy.run_path(script, run_name="__main__") and 0
         except SystemExit as end:
             code = end.code
         sys.stdout.flush()
@@ -158,23 +162,44 @@ class Commands:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._running: int | None = None
+        self._asked = False
         self._read()  # all is imported
 
-    def begin(self, *words: str, folder: Path | None = None) -> int:
-        """Start a command, in `folder`; its process."""
+    def begin(self, *words: str, folder: Path | None = None, script: Path | None = None) -> int:
+        """Start a command, in `folder`, or a script with these words; its process."""
+        self._stop_what_a_test_gave_up()
         for file in self._said:
             file.write_text("")
-        self._write(json.dumps([words, str(folder or Path.cwd()), *map(str, self._said)]))
-        return self._read()
+        what = [script and str(script), words, str(folder or Path.cwd())]
+        self._write(json.dumps([*what, *map(str, self._said)]))
+        self._running = self._read()
+        return self._running
 
     def end(self) -> tuple[int, str]:
         """Wait for the command that was started: how it ended, and what it said."""
         self._write("")
-        return self._read(), "".join(file.read_text() for file in self._said)
+        self._asked = True
+        code = self._read()
+        self._running, self._asked = None, False
+        return code, "".join(file.read_text() for file in self._said)
 
-    def call(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command in `folder` to its end."""
-        self.begin(*words, folder=folder)
+    def _stop_what_a_test_gave_up(self) -> None:
+        """A command that went on when its test's time was over does not hold up the next."""
+        if self._running is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._running, signal.SIGKILL)
+        if not self._asked:
+            self._write("")
+        self._read()
+        self._running, self._asked = None, False
+
+    def call(
+        self, *words: str, folder: Path | None = None, script: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in `folder`, or a script with these words, to its end."""
+        self.begin(*words, folder=folder, script=script)
         code, _ = self.end()
         out, errors = (file.read_text() for file in self._said)
         return subprocess.CompletedProcess(words, code, out, errors)
@@ -216,6 +241,7 @@ class Commands:
 
     def close(self) -> None:
         """No more commands."""
+        self._stop_what_a_test_gave_up()
         self._parent.communicate(timeout=60)
 
     def _write(self, line: str) -> None:

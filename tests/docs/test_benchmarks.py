@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from processes import Graft
 
 ROOT = Path(__file__).parents[2]
 _HELPERS = {"stopwatch", "bases", "naive", "stable_diffusion", "live", "searching", "resident"}
@@ -20,9 +23,13 @@ SMALL = {
     "cleaned": (
         *("--pictures", "40", "--held-out", "6", "--seeds", "0", "1", "--set", "train.steps=1"),
         *("validation.pictures=2", "evaluate.pictures=2"),
+        *("validation.run.steps=2", "evaluate.run.steps=2"),
     ),
     "functions": ("--tokens", "3000", "--questions", "4", "--passes", "1", "--seeds", "3", "4"),
-    "control_step": ("--narrower", "16", "--pixels", "64", "--repeats", "1"),
+    "control_step": (
+        *("--narrower", "16", "--pixels", "64", "--repeats", "1"),
+        *("--ways", "a picture at a time"),
+    ),
     "control_sample": (
         *("--narrower", "16", "--pixels", "64"),
         *("--steps", "4", "--repeats", "1"),
@@ -30,12 +37,37 @@ SMALL = {
 }
 
 
-def measured(name: str, folder: Path, flags: tuple[str, ...] = ()) -> list[dict[str, float]]:
+Measure = Callable[..., list[dict[str, float]]]
+
+
+@pytest.fixture
+def measured(graft: Graft, tmp_path: Path) -> Measure:
+    """Runs a benchmark, small or with these flags; its rows."""
+
+    def run(name: str, flags: tuple[str, ...] = ()) -> list[dict[str, float]]:
+        words = (*(flags or SMALL[name]), "--record", str(tmp_path))
+        script = ROOT / "benchmarks" / f"{name}.py"
+        return rows_of(name, tmp_path, graft(*words, folder=ROOT, script=script))
+
+    return run
+
+
+def alone(name: str, folder: Path, flags: tuple[str, ...] = ()) -> list[dict[str, float]]:
+    """A benchmark of memory, which begins with nothing imported; its rows."""
     small = flags or SMALL[name]
     command = [sys.executable, f"benchmarks/{name}.py", *small, "--record", str(folder)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    return rows_of(
+        name,
+        folder,
+        subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        ),
     )
+
+
+def rows_of(
+    name: str, folder: Path, done: subprocess.CompletedProcess[str]
+) -> list[dict[str, float]]:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((folder / f"benchmark-{name}.json").read_text())
     assert {"command", "date", "machine", "commit", "question", "rows"} <= set(found)
@@ -47,23 +79,23 @@ def test_every_benchmark_is_run_here() -> None:
     assert scripts - _HELPERS == {*SMALL, "peers", "qa", "search"}
 
 
-def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(tmp_path: Path) -> None:
-    [row] = measured("annotate", tmp_path)
+def test_annotating_takes_ten_times_fewer_tokens_than_the_naive_way(measured: Measure) -> None:
+    [row] = measured("annotate")
     assert row["tokens, times fewer"] >= 10
     assert row["naive tokens"] > 2 * 25 * 100  # 25 samples of each document, read anew
 
 
-def test_scoring_takes_half_the_tokens_and_gives_the_same_gains(tmp_path: Path) -> None:
-    [row] = measured("keep", tmp_path)
+def test_scoring_takes_half_the_tokens_and_gives_the_same_gains(measured: Measure) -> None:
+    [row] = measured("keep")
     assert row["tokens, times fewer"] >= 2
     assert row["candidates"] > 10
     assert row["gains apart by"] < 1e-4
 
 
 def test_faults_that_are_put_into_a_folder_are_named_and_good_pairs_are_not(
-    tmp_path: Path,
+    measured: Measure,
 ) -> None:
-    rows = measured("faults", tmp_path)
+    rows = measured("faults")
     assert len(rows) == 9 + 2 * 4
     for row in rows:
         assert row["named, of 100"] >= 95, row
@@ -72,9 +104,9 @@ def test_faults_that_are_put_into_a_folder_are_named_and_good_pairs_are_not(
 
 
 def test_what_keep_leaves_of_a_spoiled_folder_is_taught_from_beside_the_clean_one(
-    tmp_path: Path,
+    measured: Measure,
 ) -> None:
-    clean, spoiled, cleaned, few = measured("cleaned", tmp_path)
+    clean, spoiled, cleaned, few = measured("cleaned")
     assert clean["pairs"] == 40
     assert clean["over clean"] == 0
     assert cleaned["pairs"] < spoiled["pairs"] - 12  # those that were mixed up
@@ -82,8 +114,10 @@ def test_what_keep_leaves_of_a_spoiled_folder_is_taught_from_beside_the_clean_on
     assert all(0 <= row["from"] < row["fidelity"] < row["to"] < 1 for row in (clean, cleaned))
 
 
-def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(tmp_path: Path) -> None:
-    batch, waiting, plain = measured("run", tmp_path)
+def test_decoding_is_measured_with_one_call_in_each_text_and_with_none(
+    measured: Measure,
+) -> None:
+    batch, waiting, plain = measured("run")
     assert batch["calls"] == waiting["calls"] == 4
     assert plain["calls"] == 0
 
@@ -147,7 +181,9 @@ def test_a_folder_that_is_no_clone_of_the_peer_is_named(tmp_path: Path) -> None:
 def test_a_controls_step_takes_two_thirds_of_the_work_or_a_fifth_of_the_activations(
     tmp_path: Path,
 ) -> None:
-    shares = {row["case"]: row["graft / script"] for row in measured("control_step", tmp_path)}
+    rows = alone("control_step", tmp_path)
+    shares = {row["case"]: row["graft / script"] for row in rows}
+    assert "peak MiB, 64 pixels, a picture at a time, as the script" in shares
     kept, cheap, again = (
         f"true size, {how}: "
         for how in ("activations kept", "cheap ones recomputed", "all recomputed")
@@ -163,9 +199,9 @@ def test_a_controls_step_takes_two_thirds_of_the_work_or_a_fifth_of_the_activati
 
 
 def test_a_picture_is_that_of_diffusers_with_its_hint_read_once_and_no_work_outside_a_window(
-    tmp_path: Path,
+    measured: Measure,
 ) -> None:
-    rows = {row["case"]: row for row in measured("control_sample", tmp_path)}
+    rows = {row["case"]: row for row in measured("control_sample")}
     shares = rows.pop("half window / whole window")
     own = rows.pop("guess mode, own weightings")
     assert own["latents apart"] > 1e-4  # 0.825^12 is not 0.1, and nearly so
@@ -184,8 +220,8 @@ def test_a_picture_is_that_of_diffusers_with_its_hint_read_once_and_no_work_outs
     assert shares["TFLOP, graft"] == pytest.approx(0.9035, abs=1e-3)
 
 
-def test_functions_are_taught_and_composed_beside_one_that_does_all(tmp_path: Path) -> None:
-    composed, same, whole, *differences = measured("functions", tmp_path)
+def test_functions_are_taught_and_composed_beside_one_that_does_all(measured: Measure) -> None:
+    composed, same, whole, *differences = measured("functions")
     for row in (composed, same, whole):
         assert row["case"].startswith("3k tokens: ")
         assert row["questions"] == 2 * 4
@@ -198,10 +234,12 @@ def test_functions_are_taught_and_composed_beside_one_that_does_all(tmp_path: Pa
     assert len(differences) == 2
 
 
-@pytest.mark.parametrize("name", ["train", "memory"])
-def test_it_gives_a_row_for_each_case(name: str, tmp_path: Path) -> None:
-    rows = measured(name, tmp_path)
-    assert len(rows) == {"train": 2, "memory": 1}[name]
+def test_training_is_measured_both_ways(measured: Measure) -> None:
+    assert len(measured("train")) == 2
+
+
+def test_memory_is_measured_of_each_number_of_texts(tmp_path: Path) -> None:
+    assert len(alone("memory", tmp_path)) == 1
 
 
 def test_search_is_measured_beside_bm25s_on_made_up_texts(tmp_path: Path) -> None:
@@ -224,7 +262,7 @@ def test_search_is_measured_beside_bm25s_on_made_up_texts(tmp_path: Path) -> Non
         *("--texts", str(texts), "--questions", str(questions)),
         *("--paragraphs", "40", "--repeats", "1"),
     )
-    rows = {row["case"]: row for row in measured("search", tmp_path, flags)}
+    rows = {row["case"]: row for row in alone("search", tmp_path, flags)}
     for side in ("graft", "graft with tantivy", "bm25s"):
         assert rows[f"answer among the first 5, percent, {side}"]["percent"] == 100
         assert rows[f"index 40 paragraphs, {side}"]["peak MiB"] > 1

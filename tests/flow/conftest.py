@@ -1,4 +1,4 @@
-"""Processes in which everything is imported, for all the commands of these tests."""
+"""What the tests of whole flows stand on."""
 
 import shutil
 import subprocess
@@ -6,22 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from processes import CONTROLNET, TOOLFORMER, Commands
-
-
-@pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    commands = Commands(tmp_path_factory.mktemp("said"), TOOLFORMER)
-    yield commands
-    commands.close()
-
-
-@pytest.fixture(scope="session")
-def control_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    commands = Commands(tmp_path_factory.mktemp("said"), CONTROLNET)
-    yield commands
-    commands.close()
 
 
 @pytest.fixture

@@ -156,10 +156,10 @@ def read(run: Path) -> dict[str, dict[str, object]]:
 
 
 def test_teach_goes_on_over_all_of_them_and_tells_each(
-    control_commands: Commands, listed: Path
+    commands: Commands, listed: Path
 ) -> None:
-    control_commands.begin("controlnet", "teach", *words(listed, "pictures", "run"))
-    code, said = control_commands.end()
+    commands.begin("controlnet", "teach", *words(listed, "pictures", "run"))
+    code, said = commands.end()
     assert code == 0, said
     run, told = listed / "run", " ".join(said.split())
     assert (run / "train" / "control").is_dir()
@@ -189,7 +189,7 @@ def test_teach_goes_on_over_all_of_them_and_tells_each(
 
 
 def test_captions_beside_the_pictures_that_are_no_text_are_told(
-    control_commands: Commands, folder: Path
+    commands: Commands, folder: Path
 ) -> None:
     beside = folder / "beside"
     beside.mkdir(exist_ok=True)
@@ -200,8 +200,8 @@ def test_captions_beside_the_pictures_that_are_no_text_are_told(
     (beside / "2.txt").write_bytes(b"x" * 2**17)
     (beside / "3.txt").unlink()
     flags = words(folder, "beside", "run-beside")
-    control_commands.run("controlnet", "annotate", *flags)
-    control_commands.run("controlnet", "keep", str(folder / "run-beside"))
+    commands.run("controlnet", "annotate", *flags)
+    commands.run("controlnet", "keep", str(folder / "run-beside"))
     assert faults(folder / "run-beside") == {
         "0.png": set(),
         "1.png": {"unreadable caption", "no caption"},
@@ -212,11 +212,11 @@ def test_captions_beside_the_pictures_that_are_no_text_are_told(
     assert report["first_with_fault"]["unreadable caption"] == ["1.png", "2.png"]
 
 
-def test_real_awkward_files_are_read_or_named(control_commands: Commands, folder: Path) -> None:
+def test_real_awkward_files_are_read_or_named(commands: Commands, folder: Path) -> None:
     if not (DATA / "awkward").is_dir():
         pytest.skip("the awkward pictures are not here")
     shutil.copytree(DATA / "awkward", folder / "awkward", dirs_exist_ok=True)
-    control_commands.run("controlnet", "annotate", *words(folder, "awkward", "run-awkward"))
+    commands.run("controlnet", "annotate", *words(folder, "awkward", "run-awkward"))
     assert read(folder / "run-awkward")["places"] == {
         "too small": [
             *("foo3x5x4indexed.png", "no_time_for_that_tiny.gif"),
@@ -237,29 +237,27 @@ def fails(commands: Commands, *arguments: str) -> str:
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
 def test_a_base_without_a_part_is_refused_in_one_line(
-    part: str, control_commands: Commands, folder: Path, tmp_path: Path
+    part: str, commands: Commands, folder: Path, tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(folder / "base", tmp_path / "base"))
     shutil.rmtree(base / part)
     flags = ["--base", str(base), "--set", "size=32", "--out", str(tmp_path / "run")]
-    said = fails(control_commands, "annotate", str(folder / "pictures"), *flags)
+    said = fails(commands, "annotate", str(folder / "pictures"), *flags)
     assert f"{base / part} is missing" in said
 
 
-def test_an_empty_folder_is_refused_in_one_line(
-    control_commands: Commands, folder: Path
-) -> None:
+def test_an_empty_folder_is_refused_in_one_line(commands: Commands, folder: Path) -> None:
     (folder / "none").mkdir(exist_ok=True)
-    said = fails(control_commands, "teach", *words(folder, "none", "run-none"))
+    said = fails(commands, "teach", *words(folder, "none", "run-none"))
     assert "no picture in it that can be used: empty; name a folder of PNG" in said
 
 
 def test_a_loss_that_is_no_number_stops_saves_nothing_of_it_and_says_what_to_try(
-    control_commands: Commands, folder: Path
+    commands: Commands, folder: Path
 ) -> None:
     write_gallery(folder / "clean", GOOD, size=32)
     wild = words(folder, "clean", "wild", "--set", "train.learning_rate=1e30")
-    said = fails(control_commands, "teach", *wild)
+    said = fails(commands, "teach", *wild)
     assert "step 1: the losses of the validation pictures are not finite" in said
     assert "take a lower learning rate or a longer warm-up" in said
     train = folder / "wild" / "train"
@@ -267,5 +265,5 @@ def test_a_loss_that_is_no_number_stops_saves_nothing_of_it_and_says_what_to_try
     assert not list(train.glob("checkpoint-*"))
     assert not (train / "control").exists()
     calm = ["train", str(folder / "wild"), "--set", "train.learning_rate=1e-4"]
-    control_commands.run("controlnet", *calm)
+    commands.run("controlnet", *calm)
     assert (train / "control").is_dir()

@@ -59,12 +59,12 @@ def command(folder: Path, stage: str, run: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(control_commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def whole(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     whole = Undisturbed(tmp_path_factory.mktemp("undisturbed"), command)
     make_pipeline("sd1", "v_prediction").save_pretrained(whole.folder / "base")
     write_gallery(whole.folder / "pictures", 20, size=512)  # slow to read
     (whole.folder / "r.toml").write_text(RECIPE)
-    whole.go_through(control_commands, STAGES)
+    whole.go_through(commands, STAGES)
     return whole
 
 
@@ -82,13 +82,13 @@ def half_written(run: Path, whole: dict[str, bytes]) -> list[str]:
 
 @pytest.mark.parametrize("stage", WRITES)
 def test_killed_at_random_moments_and_gone_on_with_a_stage_ends_in_the_same_bytes(
-    stage: str, control_commands: Commands, whole: Undisturbed, tmp_path: Path
+    stage: str, commands: Commands, whole: Undisturbed, tmp_path: Path
 ) -> None:
     def nothing_is_half_written(run: Path) -> None:
         assert half_written(run, whole.after[stage]) == []
 
     kill_at_random_moments(
-        control_commands,
+        commands,
         whole,
         stage,
         WRITES[stage],
@@ -98,7 +98,7 @@ def test_killed_at_random_moments_and_gone_on_with_a_stage_ends_in_the_same_byte
 
 
 def test_whatever_files_killed_writers_left_anywhere_are_cleared_away(
-    control_commands: Commands, whole: Undisturbed, tmp_path: Path
+    commands: Commands, whole: Undisturbed, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(whole.before["keep"], tmp_path / "run"))
     left = [
@@ -111,38 +111,36 @@ def test_whatever_files_killed_writers_left_anywhere_are_cleared_away(
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(b"half")
     for stage in STAGES[1:]:
-        control_commands.run(*whole.words(stage, run))
+        commands.run(*whole.words(stage, run))
     assert differing(run, whole.after["evaluate"]) == []
 
 
 def test_a_training_that_was_killed_while_it_cleared_up_is_cleared_up_the_next_time(
-    control_commands: Commands, whole: Undisturbed, tmp_path: Path
+    commands: Commands, whole: Undisturbed, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(whole.before["evaluate"], tmp_path / "run"))
     model = nn.Linear(1, 1)
     save_checkpoint(run / "train", 4, model, torch.optim.AdamW(model.parameters()), value=0)
-    control_commands.run(*whole.words("train", run))
+    commands.run(*whole.words("train", run))
     assert differing(run, whole.after["train"]) == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_at_any_moment_says_how_to_go_on_and_what_follows_ends_the_same(
-    stage: str, control_commands: Commands, whole: Undisturbed, tmp_path: Path
+    stage: str, commands: Commands, whole: Undisturbed, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(whole.before[stage], tmp_path / "run"))
     moments, seconds, stopped = random.Random(stage), whole.seconds[stage], 0
     while not stopped and seconds > 0.01:
         moment = moments.uniform(0.2, 0.8) * seconds
-        code, said = control_commands.stop_after(
-            moment, signal.SIGINT, *whole.words(stage, run)
-        )
+        code, said = commands.stop_after(moment, signal.SIGINT, *whole.words(stage, run))
         assert code in {0, 130}, said
         assert "Traceback" not in said
         assert code == 0 or said.endswith("stopped; the same command goes on from here\n")
         stopped += code == 130
         seconds /= 1 + (code == 0)  # the machine is faster now than it was
     assert stopped
-    control_commands.run(*whole.words(stage, run))
+    commands.run(*whole.words(stage, run))
     assert differing(run, whole.after[stage]) == []
 
 
@@ -152,7 +150,7 @@ def largest(whole: Undisturbed, *folders: str) -> int:
 
 
 def test_where_files_may_not_grow_each_stage_says_so_and_goes_on_once_they_may(
-    control_commands: Commands, whole: Undisturbed, tmp_path: Path
+    commands: Commands, whole: Undisturbed, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     recipe, kept = largest(whole, "annotate", "recipe.json"), largest(whole, "keep")
@@ -160,20 +158,20 @@ def test_where_files_may_not_grow_each_stage_says_so_and_goes_on_once_they_may(
     assert recipe < kept < weights
     done: list[int] = []
     for size in (1000, recipe - 1, kept - 1, kept, weights - 1):
-        with control_commands.largest_file(size):
-            done.append(try_stages(control_commands, STAGES, whole.words, run, LIMITED))
+        with commands.largest_file(size):
+            done.append(try_stages(commands, STAGES, whole.words, run, LIMITED))
     assert done == [0, 0, 1, 2, 2]
-    assert try_stages(control_commands, STAGES, whole.words, run, LIMITED) == len(STAGES)
+    assert try_stages(commands, STAGES, whole.words, run, LIMITED) == len(STAGES)
     assert differing(run, whole.after["evaluate"]) == []
 
 
 def test_on_a_disk_that_is_really_full_each_stage_says_so_and_goes_on_with_more_space(
-    control_commands: Commands, whole: Undisturbed, disk: Path
+    commands: Commands, whole: Undisturbed, disk: Path
 ) -> None:
     done = []
     for size in ("4k", "40k", "180k", "2m", "100m"):
         subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
-        done.append(try_stages(control_commands, STAGES, whole.words, disk / "run", FULL))
+        done.append(try_stages(commands, STAGES, whole.words, disk / "run", FULL))
     assert done == sorted(done)
     assert {0, 1, 2, 4} == set(done)
     assert differing(disk / "run", whole.after["evaluate"]) == []

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ run = { steps = 1, guidance = 1.0 }
 pictures = 4
 run = { steps = 2, guidance = 1.5 }
 """
-MODULES = ("graft.controlnet.teach", "graft.cli.studies", "graft.cli.progress")
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +40,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_gallery(folder / "pictures", 24, size=32)
     (folder / "recipe.toml").write_text(RECIPE.replace("BASE", str(folder / "base")))
     return folder
-
-
-@pytest.fixture(scope="module")
-def commands(folder: Path) -> Generator[Commands]:
-    warm = Commands(folder, MODULES)
-    yield warm
-    warm.close()
 
 
 def study(commands: Commands, folder: Path, name: str, *flags: str) -> str:

@@ -78,9 +78,9 @@ def lasting(run: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def taught(control_commands: Commands, folder: Path) -> tuple[Path, str]:
-    control_commands.begin("controlnet", "teach", *words(folder, "recipe.toml", "one"))
-    code, said = control_commands.end()
+def taught(commands: Commands, folder: Path) -> tuple[Path, str]:
+    commands.begin("controlnet", "teach", *words(folder, "recipe.toml", "one"))
+    code, said = commands.end()
     assert code == 0, said
     return folder / "one", " ".join(said.split())
 
@@ -129,12 +129,12 @@ def test_what_words_do_is_not_told_where_there_are_none(taught: tuple[Path, str]
 
 
 def test_a_run_is_shown_again_and_recorded_without_its_pictures(
-    taught: tuple[Path, str], control_commands: Commands, folder: Path
+    taught: tuple[Path, str], commands: Commands, folder: Path
 ) -> None:
     told = folder / "told"
     named = ("--record", str(told), "--name", "tiles", "--no-pictures")
-    control_commands.begin("controlnet", "report", str(taught[0]), *named)
-    code, said = control_commands.end()
+    commands.begin("controlnet", "report", str(taught[0]), *named)
+    code, said = commands.end()
     assert code == 0, said
     assert "held-out tiles" in said
     assert {path.name for path in told.iterdir()} == {"tiles.json", "tiles.md", "tiles.png"}
@@ -143,29 +143,29 @@ def test_a_run_is_shown_again_and_recorded_without_its_pictures(
     text = (told / "tiles.md").read_text()
     assert "Prompt agreement: base not asked, controlled not asked." in text
     assert text == page("tiles", found)
-    control_commands.run("controlnet", "report", str(taught[0]), *named[:-1])
+    commands.run("controlnet", "report", str(taught[0]), *named[:-1])
     assert (told / "tiles-pictures.png").is_file()
 
 
 def test_flags_and_stages_alone_come_to_the_same_bytes(
-    taught: tuple[Path, str], control_commands: Commands, folder: Path
+    taught: tuple[Path, str], commands: Commands, folder: Path
 ) -> None:
     run, other = taught[0], folder / "other"
     begin = [*words(folder, "bare.toml", "other"), "--tiles", "3"]
-    control_commands.run("controlnet", "annotate", *begin)
-    control_commands.run("controlnet", "keep", str(other))
-    control_commands.run("controlnet", "train", str(other), "--flip")
-    control_commands.run("controlnet", "evaluate", str(other))
+    commands.run("controlnet", "annotate", *begin)
+    commands.run("controlnet", "keep", str(other))
+    commands.run("controlnet", "train", str(other), "--flip")
+    commands.run("controlnet", "evaluate", str(other))
     first, second = lasting(run), lasting(other)
     assert list(first) == list(second)
     assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_without_mirrored_pairs_another_control_is_taught(
-    taught: tuple[Path, str], control_commands: Commands, folder: Path
+    taught: tuple[Path, str], commands: Commands, folder: Path
 ) -> None:
     plain = [*words(folder, "bare.toml", "plain"), "--tiles", "3"]
-    control_commands.run("controlnet", "teach", *plain)
+    commands.run("controlnet", "teach", *plain)
     same, others = lasting(taught[0]), lasting(folder / "plain")
     changed = {name for name in others if same.get(name) != others[name]}
     assert any(name.startswith("train/control/") for name in changed)
@@ -176,20 +176,18 @@ def test_without_mirrored_pairs_another_control_is_taught(
 
 
 def test_a_training_that_was_begun_otherwise_is_refused(
-    taught: tuple[Path, str], control_commands: Commands
+    taught: tuple[Path, str], commands: Commands
 ) -> None:
     flags = ["--set", "train.flip=false"]
-    control_commands.begin("controlnet", "train", str(taught[0]), *flags)
-    code, said = control_commands.end()
+    commands.begin("controlnet", "train", str(taught[0]), *flags)
+    code, said = commands.end()
     assert code == 1, said
     assert "was taught with other settings" in " ".join(said.split())
 
 
-def test_too_few_pictures_are_told_by_their_number(
-    control_commands: Commands, folder: Path
-) -> None:
+def test_too_few_pictures_are_told_by_their_number(commands: Commands, folder: Path) -> None:
     few = [*words(folder, "recipe.toml", "few"), "--limit", "4"]
-    control_commands.begin("controlnet", "teach", *few)
-    code, said = control_commands.end()
+    commands.begin("controlnet", "teach", *few)
+    code, said = commands.end()
     assert code == 1, said
     assert "60 good pairs of 4 pictures are too few" in " ".join(said.split())
