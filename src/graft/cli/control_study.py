@@ -117,10 +117,11 @@ def schedule(
     from graft.controlnet.study.schedule import compare_schedules, schedule_variants
 
     recipe = _recipe(out, images, config, settings, PICTURES)
-    variants = schedule_variants(recipe, _words(conditions), _numbers("seeds", seeds, int))
+    names = _words(conditions)
+    variants = schedule_variants(recipe, names, _numbers("seeds", seeds, int))
     if found := _taught(variants, out, only):
         report = {"variants": found, "choices": compare_schedules(found)}
-        _report("schedule", out, report, record)
+        _report("-".join(("schedule", *names)), out, report, record)
 
 
 @app.command()

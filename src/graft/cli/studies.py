@@ -20,9 +20,8 @@ Results = Mapping[str, Mapping[str, Result]]
 
 
 def told(name: str, report: Mapping[str, object]) -> list[str]:
-    """The findings of a study as lines of Markdown; `onset-again` is a study of `onset` too."""
-    kind = name if name in _LINES else name.partition("-")[0]
-    return _LINES[kind](report)
+    """The findings of a study as lines of Markdown."""
+    return _LINES[_kind(name)](report)
 
 
 def page(name: str, found: Mapping[str, object]) -> str:
@@ -34,9 +33,14 @@ def page(name: str, found: Mapping[str, object]) -> str:
     return "\n".join([*head(stem, found), *told(name, report), *shown, ""])
 
 
+def _kind(name: str) -> str:
+    """Of what kind a study is: `schedule-palette` is one of `schedule`."""
+    return name if name in _LINES else name.partition("-")[0]
+
+
 def draw(name: str, report: Path, picture: Path) -> None:
     """The study's picture."""
-    figure = _PICTURES[name](read_json(report))
+    figure = _PICTURES[_kind(name)](read_json(report))
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     write_figure(figure, picture)

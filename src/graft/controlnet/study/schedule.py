@@ -1,4 +1,4 @@
-"""Do a warm-up, a decay of the rate and a shorter memory of AdamW bring a control sooner?
+"""Do a warm-up with a decay of the rate, and a shorter memory of AdamW, bring a control sooner?
 
 Each by several seeds, for one training says little: half way moves from seed to seed by as much
 as these settings move it. What differs by nothing but them is compared seed by seed.
@@ -17,7 +17,6 @@ from graft.controlnet.workshop import TeachConfig
 
 SCHEDULES: Mapping[str, Mapping[str, object]] = {
     "constant": {"warm_up": 0.0, "decay": "constant"},
-    "cosine": {"warm_up": 0.0, "decay": "cosine"},
     "warm-up-cosine": {"warm_up": 0.05, "decay": "cosine"},
 }
 MEMORIES = (0.999, 0.99)
