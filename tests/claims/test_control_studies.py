@@ -88,7 +88,34 @@ def test_what_is_sooner_than_the_recipe_is_told() -> None:
         and 0 < half_way(name)["mean"] < half_way("together")["mean"]
     }
     assert sooner == {"together-without-decay", "together-with-short-memory"}
+    for name in sooner:
+        assert half_way(name)["high"] > half_way("together")["low"]
     assert "both intervals overlap the recipe's" in PAGE
+
+
+def test_no_schedule_is_surely_sooner_on_canny_and_one_with_a_short_memory_ends_lower() -> None:
+    chosen = cast("dict[str, dict[str, object]]", report("schedule-canny")["choices"])
+    first, *others = chosen
+    assert first == "constant-0.999"
+    steps = {name: round(cast("float", one["half_way"])) for name, one in chosen.items()}
+    warm, constant = steps["warm-up-cosine-0.999"], steps[first]
+    told = f"{warm} steps with the demonstration's warm-up and decay and after {constant} at"
+    assert told in PAGE
+    both = steps["warm-up-cosine-0.99"], steps["constant-0.99"]
+    assert "with a short memory after {} and {}.".format(*both) in PAGE
+    surely = set[str]()
+    for name in others:
+        later = cast("Result", chosen[name]["times_later"])
+        more = cast("Result", chosen[name]["closed_more"])
+        assert chosen[name]["n"] == chosen[name]["came_half_way"] == 3
+        assert later["low"] < 1 < later["high"]
+        if more["high"] < 0 or more["low"] > 0:
+            surely.add(name)
+            less = [-100 * more[at] for at in ("mean", "high", "low")]
+            assert "by {:.1f} points ({:.1f} to {:.1f})".format(*less) in PAGE
+    assert surely == {"warm-up-cosine-0.99"}
+    closed = [100 * cast("float", one["closed"]) for one in chosen.values()]
+    assert f"close {min(closed):.0f} to {max(closed):.0f}% of the way" in PAGE
 
 
 def test_emptied_prompts_a_latent_hint_and_twice_the_rate_delay_the_recipe() -> None:
