@@ -12,7 +12,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import yaml
 
-from graft.errors import ConfigError, ToolError
+from graft.errors import ConfigError, StoreError, ToolError
 from graft.toolformer.tools.offers import ASKED_ANEW, Offers
 from graft.toolformer.tools.reaching import Request, authority_of, reach
 
@@ -20,6 +20,7 @@ MOST_BYTES = 8 << 20
 """Of a document and all that it refers to."""
 
 MOST_DOCUMENTS = 200
+MOST_WARNINGS = 20
 DEEPEST = 100
 _OTHERS = "x-documents"
 """The component that the documents are to which a document refers."""
@@ -141,7 +142,7 @@ class _Others:
 
     def __init__(self, where: str, texts: _Served | _Folder, size: int) -> None:
         self.parts = list[dict[str, object]]()
-        self._texts, self._size = texts, size
+        self._texts, self._size, self._asked, self._refused = texts, size, 0, 0
         self._places: dict[str, str | None] = {where: "#"}
         self._waiting = list[tuple[str, str, dict[str, object]]]()
 
@@ -168,18 +169,21 @@ class _Others:
             if there not in self._places:
                 self._places[there] = None  # until it is read
                 self._places[there] = self._read(there)
-        except ConfigError as error:
-            _log.warning(
-                "%s refers to '%s': %s; what needs it is left out (`redocly bundle` makes one"
-                " document of many)",
-                *(own, address, error),
-            )
+        except (ConfigError, StoreError) as error:  # of a replay: it was not there either
             self._places[there] = None
+            if self._refused < MOST_WARNINGS:
+                _log.warning(
+                    "%s refers to '%s': %s; what needs it is left out (`redocly bundle` makes"
+                    " one document of many)",
+                    *(own, address, error),
+                )
+            self._refused += 1
         return self._places[there]
 
     def _read(self, there: str) -> str:
-        if len(self.parts) == MOST_DOCUMENTS:
-            raise ConfigError(f"more than {MOST_DOCUMENTS} documents")
+        self._asked += 1
+        if self._asked > MOST_DOCUMENTS or self._size > MOST_BYTES:
+            raise ConfigError(f"more than {MOST_DOCUMENTS} documents or {MOST_BYTES >> 20} MB")
         text = self._texts.text(there)
         self._size += len(text)
         if self._size > MOST_BYTES:
