@@ -67,7 +67,7 @@ def test_a_damaged_report_of_pairs_is_named_as_well(tmp_path: Path) -> None:
         ("onset --seeds -1", "seed is from 0 to 2**63 - 1; asked for: seed = -1"),
         ("onset --seeds ,", "nothing to study: an option names nothing"),
         ("onset --only canny-7", "no variant 'canny-7'; there are: canny-0"),
-        ("memory --seeds -1", "asked for: seed = -1"),
+        ("schedule --seeds -1", "asked for: seed = -1"),
         ("rate --set train.learning_rate=1e308", "finite; asked for: learning_rate = inf"),
         ("convergence --set train.learning_rate=1e308", "asked for: learning_rate = inf"),
         ("pictures --counts 0", "0 pictures: at least one is learnt from"),

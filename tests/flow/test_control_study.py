@@ -59,7 +59,7 @@ def recorded(folder: Path, name: str) -> dict[str, object]:
     text = (told / f"study-{name}.md").read_text()
     assert text == page(name, found)
     assert {"command", "date", "machine", "commit"} <= set(found)
-    assert found["command"].startswith(f"graft controlnet study {name}")
+    assert found["command"].startswith(f"graft controlnet study {name.partition('-')[0]}")
     assert "--record" not in found["command"]
     for picture in (f"study-{name}.png", *found.get("pictures", {}).values()):
         assert (told / picture).stat().st_size > 1000
@@ -138,15 +138,20 @@ def test_the_rates_of_everything_and_of_the_doors_are_scaled(
     assert card["settings"]["zero_rate"] == 4.0
 
 
-def test_a_long_memory_is_asked_for_beside_a_short_one(
+def test_schedules_are_compared_on_the_conditions_that_are_named(
     commands: Commands, folder: Path
 ) -> None:
-    said = study(commands, folder, "memory", "--seeds", "3", "--only", "canny-3-0.999")
-    assert "still to do: canny-3-0.99, palette-3-0.99, palette-3-0.999" in said
-    card = json.loads(
-        (folder / "memory/runs/canny-3-0.999/train/control/graft.json").read_text()
-    )
-    assert card["settings"]["beta2"] == 0.999
+    asked = ("--conditions", "tile", "--seeds", "3")
+    said = study(commands, folder, "schedule", *asked, "--only", "tile-3-constant-0.99")
+    assert "still to do: tile-3-constant-0.999, tile-3-warm-up-cosine-0.999" in said
+    card = folder / "schedule/runs/tile-3-constant-0.99/train/control/graft.json"
+    settings = json.loads(card.read_text())["settings"]
+    assert (settings["beta2"], settings["decay"], settings["warm_up"]) == (0.99, "constant", 0)
+    study(commands, folder, "schedule", *asked)
+    report = recorded(folder, "schedule-tile")
+    names = ["constant-0.999", "warm-up-cosine-0.999", "constant-0.99", "warm-up-cosine-0.99"]
+    assert list(report["variants"]) == [f"tile-3-{name}" for name in names]
+    assert [one["n"] for one in report["choices"].values()] == [1] * 4
 
 
 def test_onsets_are_looked_for_straight_and_mixed_up(commands: Commands, folder: Path) -> None:
@@ -177,8 +182,8 @@ def test_a_warm_start_begins_with_the_related_control(commands: Commands, folder
         ("pictures --counts few", "--counts few: numbers with commas between are needed"),
         ("pictures --counts 99", "99 pairs are to be learnt from, and there are"),
         ("convergence --only warm-start", "begins with the control of 'related', which is not"),
-        ("memory --conditions ,", "nothing to study: an option names nothing"),
-        ("memory --seeds ,", "nothing to study: an option names nothing"),
+        ("schedule --conditions ,", "nothing to study: an option names nothing"),
+        ("schedule --seeds ,", "nothing to study: an option names nothing"),
         ("onset --seeds 0.5", "--seeds 0.5: numbers with commas between are needed"),
     ],
 )
