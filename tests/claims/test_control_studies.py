@@ -118,6 +118,22 @@ def test_no_schedule_is_surely_sooner_on_canny_and_one_with_a_short_memory_ends_
     assert f"close {min(closed):.0f} to {max(closed):.0f}% of the way" in PAGE
 
 
+def test_on_palette_two_seeds_tell_no_schedule_apart() -> None:
+    found = report("schedule-palette")
+    chosen = cast("dict[str, dict[str, object]]", found["choices"])
+    for one in chosen.values():
+        more = cast("Result", one["closed_more"])
+        assert one["n"] == 2
+        assert more["low"] <= 0 <= more["high"]
+    variants = cast("dict[str, dict[str, object]]", found["variants"])
+    assert len(variants) == 8
+    for one in variants.values():
+        fidelity = cast("Result", one["fidelity"])
+        assert one["verdict"] in ("converged", "learning")
+        assert fidelity["low"] > fidelity["none"]
+    assert "seeds tell nothing apart: all of the eight learn" in PAGE
+
+
 def test_emptied_prompts_a_latent_hint_and_twice_the_rate_delay_the_recipe() -> None:
     for name in ("empty-prompts", "latent-hint", "rate-2"):
         assert half_way(f"together-with-{name}")["mean"] > half_way("together")["mean"]
