@@ -1,4 +1,5 @@
 import errno
+import gc
 import os
 import resource
 import subprocess
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import DataError, StoreError
+from graft.store import shards
 from graft.store.shards import (
     count_rows,
     list_shards,
@@ -223,3 +225,14 @@ def test_a_file_that_outgrows_its_limit_is_told_and_removed(tmp_path: Path) -> N
     assert ended.stdout.startswith(f"{path}: cannot be written: larger than a file may be here")
     assert ended.stderr == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_a_writer_that_is_given_up_before_it_is_used_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "a.parquet").open("wb") as file:
+        opened = shards._parquet(file, tmp_path / "a.parquet", pa.schema([("x", pa.int64())]))
+        assert opened.__enter__().is_open
+    del opened  # as where Ctrl-C falls between `with` and its first line
+    gc.collect()
+    assert capfd.readouterr().err == ""

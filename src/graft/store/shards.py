@@ -127,9 +127,17 @@ def _parquet(file: BinaryIO, path: Path, schema: pa.Schema) -> Generator[pq.Parq
         writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
     try:
         yield writer
-    finally:
+    except GeneratorExit:  # given up by Ctrl-C before it was entered: its file is closed
+        with contextlib.suppress(Exception):
+            writer.close()
+        writer.is_open = False  # or it would try again, and say so, when it is collected
+        raise
+    except BaseException:
         with writing(path):
             writer.close()
+        raise
+    with writing(path):
+        writer.close()
 
 
 @contextlib.contextmanager
