@@ -118,6 +118,23 @@ def test_no_schedule_is_surely_sooner_on_canny_and_one_with_a_short_memory_ends_
     assert f"close {min(closed):.0f} to {max(closed):.0f}% of the way" in PAGE
 
 
+def test_the_same_training_recorded_twice_on_one_machine_is_the_same() -> None:
+    first = cast("dict[str, dict[str, object]]", report("convergence")["variants"])
+    again = cast("dict[str, dict[str, object]]", report("schedule-canny")["variants"])
+    for name, other in (
+        ("together", "canny-0-warm-up-cosine-0.999"),
+        ("together-without-decay", "canny-0-constant-0.999"),
+        ("together-with-short-memory", "canny-0-warm-up-cosine-0.99"),
+    ):
+        for what in ("half_way", "fidelity", "curve"):
+            assert first[name][what] == again[other][what]
+    steps = [
+        cast("Result", again[f"canny-{seed}-warm-up-cosine-0.999"]["half_way"])["mean"]
+        for seed in (0, 1, 2)
+    ]
+    assert "`schedule` after {:.0f}, {:.0f} and {:.0f}".format(*steps) in PAGE
+
+
 def test_on_palette_two_seeds_tell_no_schedule_apart() -> None:
     found = report("schedule-palette")
     chosen = cast("dict[str, dict[str, object]]", found["choices"])

@@ -59,29 +59,6 @@ def watch(checks: list[Check], config: ConvergenceConfig = CONFIG) -> list[Conve
     return verdicts
 
 
-def of_first(checks: list[Check], count: int) -> list[Check]:
-    """What the first so many of their pictures show."""
-    lists = ("fidelity", "true", "shuffled", "none")
-    return [
-        replace(one, **{name: getattr(one, name)[:count] for name in lists}) for one in checks
-    ]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_so_few_pictures_that_luck_would_do_are_no_verdict(count: int) -> None:
-    for onset in (800, None):
-        checks = of_first(checks_of(onset, noise=0.0), count)
-        told = judge(checks, CEILING[:count], CONFIG, steps=checks[-1].step)
-        assert told.verdict in ("learning", "waiting")
-        assert told.onset_step is None
-        assert told.confidence <= 1 - 0.5**count
-        if onset is not None:
-            assert f"with {count} watched pictures no verdict is sure enough" in told.advice
-    enough = of_first(checks_of(800, noise=0.0), 4)
-    told = judge(enough, CEILING[:4], CONFIG, steps=enough[-1].step)
-    assert (told.verdict, told.confidence) == ("converged", 0.9375)
-
-
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("onset", [400, 800, 1200])
 def test_the_onset_found_while_training_is_that_of_the_whole_curve(

@@ -110,7 +110,7 @@ def schedule(
     only: Only = None,
     record: Record = None,
 ) -> None:
-    """Do a warm-up, a decay of the rate and a shorter memory help, on several seeds?
+    """Do a warm-up with a decay of the rate, and a shorter memory, help on several seeds?
 
     Example: graft controlnet study schedule --conditions palette --seeds 0,1
     """

@@ -178,7 +178,8 @@ def judge(
             " train.learning_rate"
         )
         return Convergence("will not converge", spent, advice)
-    return _no_rise_yet(checks, hopeless, done=last >= steps)
+    told = _no_rise_yet(checks, hopeless, done=last >= steps)
+    return replace(told, advice=told.advice + _too_few(len(ceiling), settings))
 
 
 def onset_of(checks: Sequence[Check]) -> float | None:

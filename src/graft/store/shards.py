@@ -128,16 +128,14 @@ def _parquet(file: BinaryIO, path: Path, schema: pa.Schema) -> Generator[pq.Parq
     try:
         yield writer
     except GeneratorExit:  # given up by Ctrl-C before it was entered: its file is closed
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError, ValueError):
             writer.close()
         writer.is_open = False  # or it would try again, and say so, when it is collected
         raise
-    except BaseException:
-        with writing(path):
-            writer.close()
-        raise
-    with writing(path):
-        writer.close()
+    finally:
+        if writer.is_open:
+            with writing(path):
+                writer.close()
 
 
 @contextlib.contextmanager

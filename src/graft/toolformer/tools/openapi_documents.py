@@ -90,7 +90,12 @@ class _Served:
         self.own, self._allowed, self._offers = urldefrag(first).url, allowed, offers
 
     def text(self, url: str) -> str:
-        return self._offers.offered(f"openapi:{url}", lambda: self._fetched(url))
+        try:
+            return self._offers.offered(f"openapi:{url}", lambda: self._fetched(url))
+        except StoreError as error:
+            if self._offers.asks or url == self.own:
+                raise
+            raise ConfigError(str(error)) from error  # in a replay: it was not there either
 
     def beside(self, url: str, reference: str) -> str:
         try:
@@ -169,7 +174,7 @@ class _Others:
             if there not in self._places:
                 self._places[there] = None  # until it is read
                 self._places[there] = self._read(there)
-        except (ConfigError, StoreError) as error:  # of a replay: it was not there either
+        except ConfigError as error:
             self._places[there] = None
             if self._refused < MOST_WARNINGS:
                 _log.warning(
