@@ -149,6 +149,15 @@ def test_a_body_is_sent_as_what_is_asked_for_where_that_is_written_in_json(
     assert arrived(tool, "a=1")[2:] == [expected, '{"a":1}']
 
 
+def test_of_several_versions_of_a_kind_the_first_is_sent(tmp_path: Path, port: int) -> None:
+    content = {
+        f"a/x+json; v={version}": {"schema": {"properties": {name: {}}}}
+        for version, name in ((2, "a"), (1, "b"))
+    }
+    [tool] = tools_of(tmp_path, port, {"/x": {"post": {"requestBody": {"content": content}}}})
+    assert arrived(tool, "a=1")[2:] == ["a/x+json; v=2", '{"a":1}']
+
+
 def test_a_kind_that_a_call_names_is_sent_and_no_other(tmp_path: Path, port: int) -> None:
     of_one = {"schema": {"properties": {"a": {"type": "integer"}}}}
     told = {
