@@ -130,7 +130,7 @@ def _parquet(file: BinaryIO, path: Path, schema: pa.Schema) -> Generator[pq.Parq
     except GeneratorExit:  # given up by Ctrl-C before it was entered: its file is closed
         with contextlib.suppress(OSError, ValueError):
             writer.close()
-        writer.is_open = False  # or it would try again, and say so, when it is collected
+        writer.is_open = False  # nothing is left to close
         raise
     finally:
         if writer.is_open:
