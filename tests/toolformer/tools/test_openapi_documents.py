@@ -31,10 +31,10 @@ HEAD = "openapi: 3.0.0\nservers: [{url: 'http://localhost'}]\n"
             f"{HEAD}paths: {{evil: {{get: {{summary: x}}}}}}",
             "its path 'evil' does not begin with /",
         ),
-        (f"{HEAD}paths: {{/a: {{$ref: 'b#/c'}}}}", "yaml': b#/c: names what is no part"),
+        (f"{HEAD}paths: {{/a: {{$ref: 'b#/c'}}}}", "yaml': its path '/a': b#/c: names what"),
         (
             f"{HEAD}paths: {{/a: {{$ref: '#/paths/~1a'}}}}",
-            "yaml': its references go in circles",
+            "yaml': its path '/a': its references go in circles",
         ),
         (
             "openapi: 3.0.0\nservers: [{url: 'http://{x}', variables: {x: {}}}]",

@@ -185,6 +185,16 @@ def test_a_document_of_a_host_refers_to_no_other_host(
     assert message in caplog.messages[0]
 
 
+def test_a_path_that_is_described_nowhere_leaves_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, {**FILES, "api/paths/roads.yaml": ""})
+    assert list(by_name(operation_tools(str(path)))) == ["here"]
+    told, left_out = caplog.messages
+    assert "paths/roads.yaml': no table of names and values; what needs it is" in told
+    assert f"'{path}': left out: its path '/roads/{{id}}': paths/roads.yaml#" in left_out
+
+
 def test_no_more_documents_are_read_than_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

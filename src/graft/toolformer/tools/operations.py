@@ -178,10 +178,13 @@ def _schemes(document: Table) -> dict[str, Table]:
 
 
 def _first_described(document: Table, told: str) -> list[_Described]:
-    """As many as are offered."""
-    found = list(islice(_described(document), MOST_OPERATIONS + 1))
+    """As many as are offered; a path that refers to what is not there is left out."""
+    refused = list[ConfigError]()
+    found = list(islice(_described(document, refused), MOST_OPERATIONS + 1))
     if not found:
-        raise ConfigError("describes no operations")
+        raise next(iter(refused), ConfigError("describes no operations"))
+    for error in refused:
+        _log.warning("%s: left out: %s", told, error)
     if len(found) > MOST_OPERATIONS:
         _log.warning("%s: only its first %d operations are tools", told, MOST_OPERATIONS)
     return found[:MOST_OPERATIONS]
@@ -236,9 +239,13 @@ def _answer_of(response: Response, remedy: str = "") -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def _described(document: Table) -> Iterator[_Described]:
+def _described(document: Table, refused: list[ConfigError]) -> Iterator[_Described]:
     for path, told_of_path in table(document.get("paths")).items():
-        item = followed(document, told_of_path)
+        try:
+            item = followed(document, told_of_path)
+        except ConfigError as error:
+            refused.append(ConfigError(f"its path '{path:.80}': {error}"))
+            continue
         for method in METHODS:
             if told := table(item.get(method)):
                 yield _Described(method, path, item, told)
